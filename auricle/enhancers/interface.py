@@ -1,0 +1,65 @@
+"""What every enhancer offers, so that exploration, learning and inference need not know which network it is.
+
+Shapes: batch, samples (time domain), frames (video), bins (frequency bins or learned filters), steps (mask frames).
+"""
+
+from abc import ABC, abstractmethod
+
+import torch
+from jaxtyping import Float, UInt8
+from torch import Tensor, nn
+
+from auricle.config import Config
+
+
+class Enhancer(nn.Module, ABC):
+    """A mask-based audio-visual enhancer.
+
+    Subclasses are plain torch modules built from one frozen `Config` (kept as `self.config`); everything a checkpoint holds besides
+    tensors is that configuration and the class's registered name.
+    """
+
+    config: Config
+    sample_rate_hz: int
+    """Rate of mixture and output, in Hz."""
+    frame_rate_hz: float
+    """Rate of the video frames it expects, in frames per second."""
+    frame_size_px: int
+    """Height and width of the mouth crops it expects."""
+    hop_s: float
+    """Seconds between two mask steps."""
+
+    @abstractmethod
+    def mask_logits(
+        self, mix: Float[Tensor, "batch samples"], frames: UInt8[Tensor, "batch frames height width"] | None
+    ) -> Float[Tensor, "batch bins steps"]:
+        """The mask before its squashing function. `frames=None` means that there is no picture (audio only)."""
+
+    @abstractmethod
+    def apply_mask(
+        self, mix: Float[Tensor, "batch samples"], logits: Float[Tensor, "batch bins steps"]
+    ) -> Float[Tensor, "batch samples"]:
+        """The enhanced waveform, of the mixture's length."""
+
+    @property
+    @abstractmethod
+    def bin_frequencies_hz(self) -> Float[Tensor, " bins"]:
+        """The centre frequency of each mask bin (for learned filters: of the filter), on which exploration's bands are laid."""
+
+    def forward(
+        self, mix: Float[Tensor, "batch samples"], frames: UInt8[Tensor, "batch frames height width"] | None
+    ) -> Float[Tensor, "batch samples"]:
+        """The enhanced waveform: `apply_mask(mix, mask_logits(mix, frames))`."""
+        return self.apply_mask(mix, self.mask_logits(mix, frames))
+
+    @torch.no_grad()
+    def enhance(
+        self, mix: Float[Tensor, "batch samples"], frames: UInt8[Tensor, "batch frames height width"] | None
+    ) -> Float[Tensor, "batch samples"]:
+        """`forward` without gradients, in evaluation mode; the mode is put back afterwards."""
+        training = self.training
+        self.eval()
+        try:
+            return self(mix, frames)
+        finally:
+            self.train(training)

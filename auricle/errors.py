@@ -1,0 +1,49 @@
+"""Every error that Auricle raises on purpose. Each message says what, where, which value, and the cure."""
+
+
+class AuricleError(Exception):
+    """Base of all of Auricle's errors; the command line prints these without a traceback."""
+
+
+class ConfigError(AuricleError):
+    """A configuration key or value that cannot be used."""
+
+
+class SceneError(AuricleError):
+    """A scene, or a file of one, that cannot be used."""
+
+
+class EmptyCorpusError(SceneError):
+    """No usable scene was left."""
+
+
+class MediaError(SceneError):
+    """An audio or video file that cannot be decoded, or whose content cannot be used."""
+
+
+class CheckpointError(AuricleError):
+    """A checkpoint that is missing, incomplete or does not fit the model."""
+
+
+class JudgeError(AuricleError):
+    """A judge that cannot be set up. (A judge that cannot judge one clip returns `Failed` instead.)"""
+
+
+class FailureBudgetError(AuricleError):
+    """More judgements failed than the run allows."""
+
+
+class LedgerError(AuricleError):
+    """The ledger does not add up, or cannot be read."""
+
+
+class DeadlineError(AuricleError):
+    """A remote call did not answer within its deadline."""
+
+
+class PoolError(AuricleError):
+    """A pool's actors died more often than the run allows."""
+
+
+class EnvironmentSetupError(AuricleError):
+    """The machine or the installed packages cannot do what was asked."""

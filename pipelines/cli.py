@@ -1,0 +1,46 @@
+"""`auricle VERB ...`: finds the verb's module and hands over. Verbs are imported only when called, so that `--help` is quick."""
+
+import importlib
+import sys
+from collections.abc import Sequence
+
+VERBS = {
+    "corpus": "write a synthetic audio-visual corpus, or mix one from folders, in AVSEC-4 layout",
+    "pretrain": "train an enhancer with labels: the supervised baseline",
+    "calibrate": "fine-tune a listener on labelled clips",
+    "finetune": "THE main job: PPO / GRPO on an enhancer, with a panel of judges",
+    "evaluate": "tables: noisy / baseline / ours, with confidence intervals",
+    "judge": "verdicts on audio files, as JSON lines",
+    "enhance": "clean a video or audio file",
+    "compare": "runs side by side, from MLflow",
+    "ledger": "what became of every rollout of a run",
+}
+
+
+def usage() -> str:
+    """The text of `auricle --help`."""
+    width = max(map(len, VERBS))
+    lines = [f"  {verb:<{width}}  {text}" for verb, text in VERBS.items()]
+    return "usage: auricle VERB [options]\n\nverbs:\n" + "\n".join(lines) + "\n\n`auricle VERB --help` tells more, with examples.\n"
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Entry point of the `auricle` command; returns the exit status."""
+    arguments = list(sys.argv[1:] if argv is None else argv)
+    if not arguments or arguments[0] in ("-h", "--help", "help"):
+        sys.stdout.write(usage())
+        return 0
+    if arguments[0] == "--version":
+        from auricle import __version__
+
+        print(__version__)
+        return 0
+    verb, *rest = arguments
+    if verb not in VERBS:
+        sys.stderr.write(f"auricle: no verb {verb!r}\n\n{usage()}")
+        return 2
+    return importlib.import_module(f"pipelines.{verb}").main(rest)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
