@@ -1,0 +1,261 @@
+"""Audio files in and out, rates and alignment. Levels (`auricle.levels`) and the STFT (`auricle.spectrum`) are offered here too.
+
+Audio in memory is mono float32 of shape [samples], nominally within [-1, 1].
+"""
+
+import struct
+from dataclasses import dataclass
+from functools import lru_cache
+from math import gcd
+from pathlib import Path
+from typing import Literal
+
+import av
+import numpy as np
+import soundfile
+from jaxtyping import Float, Float32
+from scipy import signal
+from scipy.io import wavfile
+
+from auricle.errors import MediaError
+from auricle.files import replacing
+from auricle.levels import (
+    integrated_loudness_lufs,
+    noise_gain_for_snr,
+    normalise_loudness,
+    speech_weighted_rms,
+    speech_weighted_snr_db,
+)
+from auricle.spectrum import istft, stft, stft_steps
+
+__all__ = [
+    "AUDIO_SUFFIXES",
+    "AudioInfo",
+    "align",
+    "audio_info",
+    "find_lag_samples",
+    "integrated_loudness_lufs",
+    "istft",
+    "noise_gain_for_snr",
+    "normalise_loudness",
+    "read_audio",
+    "resample",
+    "speech_weighted_rms",
+    "speech_weighted_snr_db",
+    "stft",
+    "stft_steps",
+    "write_audio",
+]
+
+AUDIO_SUFFIXES = frozenset({".wav", ".flac", ".ogg", ".mp3", ".aiff", ".aif", ".au", ".opus"})
+"""What libsndfile reads; any other suffix is taken for a container and decoded by FFmpeg."""
+
+MIN_RATE_HZ, MAX_RATE_HZ = 1_000, 768_000
+SILENCE_PEAK = 1e-4
+"""A file whose loudest sample is below this (-80 dBFS, 3 steps of 16 bit) counts as silent."""
+
+
+@dataclass(frozen=True)
+class AudioInfo:
+    """What a file's header says of its sound."""
+
+    sample_rate_hz: int
+    channels: int
+    samples: int
+
+    @property
+    def duration_s(self) -> float:
+        """Length in seconds."""
+        return self.samples / self.sample_rate_hz
+
+
+def audio_info(path: Path | str) -> AudioInfo:
+    """Rate, channels and length of an audio file (not of a container), without decoding it. Raises MediaError as `read_audio` does."""
+    path = _existing(path)
+    try:
+        info = soundfile.info(str(path))
+    except soundfile.SoundFileError as error:
+        raise MediaError(f"{path}: not a readable audio file ({_first_line(error)}); is it cut short, or another format?") from error
+    if not MIN_RATE_HZ <= info.samplerate <= MAX_RATE_HZ:
+        raise MediaError(f"{path}: sample rate {info.samplerate} Hz in the header; expected {MIN_RATE_HZ} to {MAX_RATE_HZ} Hz")
+    if info.frames == 0:
+        raise MediaError(f"{path}: holds no samples")
+    _check_riff_complete(path)
+    return AudioInfo(info.samplerate, info.channels, info.frames)
+
+
+def read_audio(
+    path: Path | str,
+    sample_rate_hz: int,
+    *,
+    start_s: float = 0.0,
+    duration_s: float | None = None,
+    channel: int | None = None,
+    reject_silence: bool = False,
+) -> Float32[np.ndarray, " samples"]:
+    """The sound of an audio file, or of a video, as mono float32 at `sample_rate_hz`.
+
+    channel: the one to take; None takes their mean. start_s, duration_s: the part to read, cut at the file's end. Of a video with sound,
+    time zero is the first picture. Raises MediaError where the file is missing, empty, cut short, not audio, has NaN, or is
+    silent (if asked).
+    """
+    path = _existing(path)
+    if path.suffix.lower() in AUDIO_SUFFIXES:
+        samples, rate_hz = _read_file(path, sample_rate_hz, start_s, duration_s)
+    else:
+        samples, rate_hz = _read_container(path)
+    if channel is not None and channel >= samples.shape[1]:
+        raise MediaError(f"{path}: asked for channel {channel}, but it has {samples.shape[1]} (counted from 0)")
+    mono = samples.mean(axis=1, dtype=np.float32) if channel is None else samples[:, channel]
+    if not np.isfinite(mono).all():
+        raise MediaError(f"{path}: {int(np.count_nonzero(~np.isfinite(mono)))} of {mono.size} samples are NaN or infinite")
+    if reject_silence and (mono.size == 0 or np.abs(mono).max() < SILENCE_PEAK):
+        raise MediaError(f"{path}: silent (no sample above {SILENCE_PEAK:g} of full scale)")
+    if rate_hz != sample_rate_hz or path.suffix.lower() not in AUDIO_SUFFIXES:
+        # Resampled whole and cut afterwards, so that a crop equals the same part of the whole file.
+        mono = _part(resample(mono, rate_hz, sample_rate_hz), sample_rate_hz, start_s, duration_s)
+    return np.ascontiguousarray(mono, dtype=np.float32)
+
+
+def write_audio(
+    path: Path | str, audio: Float[np.ndarray, " samples"], sample_rate_hz: int, *, encoding: Literal["pcm16", "float32"] = "pcm16"
+) -> int:
+    """Writes mono audio (wav; other suffixes as libsndfile knows them) under a temporary name and renames it. Returns the samples clipped.
+
+    16-bit audio is rounded without dither and clipped at full scale, and reads back to the same integers; equal input gives equal bytes.
+    Raises MediaError on empty input, NaN, or a shape that is not [samples].
+    """
+    audio = np.asarray(audio)
+    if audio.ndim != 1 or audio.size == 0:
+        raise MediaError(f"{path}: refusing to write audio of shape {audio.shape}; expected [samples] with at least one")
+    if not np.isfinite(audio).all():
+        raise MediaError(f"{path}: refusing to write audio with NaN or infinite samples")
+    data, clipped = audio.astype(np.float32), 0
+    if encoding == "pcm16":
+        steps = np.rint(audio.astype(np.float64) * 32768)
+        # +1.0 itself is one step above the largest integer: not worth counting.
+        clipped = int(np.count_nonzero((steps > 32768) | (steps < -32768)))
+        data = np.clip(steps, -32768, 32767).astype(np.int16)
+    with replacing(path) as temporary:
+        if temporary.suffix.lower() == ".wav":
+            # libsndfile stamps float wavs with the time of day, and scales 16 bit by 32767 on the way out but 32768 on the way in.
+            wavfile.write(temporary, sample_rate_hz, data)
+        else:
+            soundfile.write(str(temporary), data, sample_rate_hz)
+    return clipped
+
+
+def resample(audio: Float[np.ndarray, " samples"], from_hz: int, to_hz: int) -> Float32[np.ndarray, " resampled"]:
+    """Polyphase resampling; ceil(samples * to_hz / from_hz) samples. Stop band 90 dB down from the lower rate's Nyquist frequency on."""
+    audio = np.asarray(audio, dtype=np.float32)
+    if from_hz == to_hz or audio.size == 0:
+        return audio
+    up, down = to_hz // gcd(from_hz, to_hz), from_hz // gcd(from_hz, to_hz)
+    return signal.resample_poly(audio.astype(np.float64), up, down, window=_resampling_filter(max(up, down))).astype(np.float32)
+
+
+def find_lag_samples(audio: Float[np.ndarray, " samples"], reference: Float[np.ndarray, " reference_samples"], max_lag: int) -> int:
+    """By how many samples `audio` comes later than `reference`: the highest cross-correlation within +-max_lag.
+
+    0 where either is silent.
+    """
+    if audio.size == 0 or reference.size == 0:
+        return 0
+    correlation = signal.correlate(np.asarray(audio, np.float64), np.asarray(reference, np.float64), mode="full", method="fft")
+    lags = signal.correlation_lags(audio.size, reference.size, mode="full")
+    near = np.abs(lags) <= max_lag
+    values, lags = correlation[near], lags[near]
+    # Ties (silence, or a lag range that the clips never reach) go to the smallest shift.
+    best = values.max(initial=0.0)
+    candidates = lags[values >= best * (1 - 1e-9)] if best > 0 else np.zeros(1, dtype=int)
+    return int(candidates[np.argmin(np.abs(candidates))])
+
+
+def align(
+    audio: Float[np.ndarray, " samples"], reference: Float[np.ndarray, " reference_samples"], sample_rate_hz: int, max_shift_s: float = 1.0
+) -> tuple[Float32[np.ndarray, " reference_samples"], int]:
+    """`audio` shifted in time to lie on `reference`, cut or padded with zeros to its length; and the lag in samples that was taken out."""
+    lag = find_lag_samples(audio, reference, round(max_shift_s * sample_rate_hz))
+    shifted = np.asarray(audio[lag:] if lag >= 0 else np.concatenate([np.zeros(-lag), audio]), dtype=np.float32)
+    return np.pad(shifted[: reference.size], (0, max(0, reference.size - shifted.size))), lag
+
+
+def _existing(path: Path | str) -> Path:
+    path = Path(path)
+    if not path.is_file():
+        raise MediaError(f"{path}: no such file")
+    if path.stat().st_size == 0:
+        raise MediaError(f"{path}: empty file (0 bytes)")
+    return path
+
+
+def _read_file(path: Path, sample_rate_hz: int, start_s: float, duration_s: float | None) -> tuple[np.ndarray, int]:
+    info = audio_info(path)
+    first, count = 0, -1
+    if info.sample_rate_hz == sample_rate_hz:
+        first = min(round(start_s * sample_rate_hz), info.samples)
+        count = -1 if duration_s is None else min(round(duration_s * sample_rate_hz), info.samples - first)
+    try:
+        samples, rate_hz = soundfile.read(str(path), frames=count, start=first, dtype="float32", always_2d=True)
+    except soundfile.SoundFileError as error:
+        raise MediaError(f"{path}: cannot be decoded ({_first_line(error)}); is it cut short?") from error
+    expected = info.samples - first if count < 0 else count
+    if len(samples) < expected:
+        raise MediaError(f"{path}: cut short: the header promises {expected} samples, {len(samples)} could be decoded")
+    return samples, rate_hz
+
+
+def _read_container(path: Path) -> tuple[np.ndarray, int]:
+    try:
+        with av.open(str(path)) as container:
+            if not container.streams.audio:
+                raise MediaError(f"{path}: has no sound")
+            stream = container.streams.audio[0]
+            rate_hz = stream.rate
+            resampler = av.AudioResampler(format="fltp", layout=stream.layout, rate=rate_hz)
+            frames = [frame for frame in container.decode(stream)]
+            start_s = next((frame.time for frame in frames if frame.time is not None), 0.0)
+            blocks = [block.to_ndarray() for frame in [*frames, None] for block in resampler.resample(frame)]
+            picture = container.streams.video[0] if container.streams.video else None
+            zero_s = start_s
+            if picture is not None and picture.start_time is not None and picture.time_base is not None:
+                zero_s = float(picture.start_time * picture.time_base)
+    except (av.FFmpegError, UnicodeDecodeError) as error:
+        raise MediaError(f"{path}: cannot be decoded ({_first_line(error)}); is it cut short, or no audio or video file?") from error
+    if not blocks:
+        raise MediaError(f"{path}: holds no samples")
+    samples = np.concatenate(blocks, axis=1).T
+    lead = round((start_s - zero_s) * rate_hz)
+    return (np.pad(samples, ((lead, 0), (0, 0))) if lead > 0 else samples[-lead:]), rate_hz
+
+
+def _check_riff_complete(path: Path) -> None:
+    """Raises MediaError where a wav's data chunk promises more bytes than the file has: libsndfile reads such a file without a word."""
+    size = path.stat().st_size
+    with path.open("rb") as file:
+        if file.read(4) != b"RIFF":
+            return
+        file.seek(12)
+        while len(header := file.read(8)) == 8:
+            name, length = struct.unpack("<4sI", header)
+            if name == b"data":
+                # Programs that write wavs into a pipe leave 0 or the largest number here: they never learned the length.
+                if 0 < length < 0xFFFFFF00 and file.tell() + length > size:
+                    raise MediaError(f"{path}: cut short: the header promises {length} bytes of samples, the file has {size - file.tell()}")
+                return
+            file.seek(length + length % 2, 1)
+
+
+def _part(audio: np.ndarray, sample_rate_hz: int, start_s: float, duration_s: float | None) -> np.ndarray:
+    first = round(start_s * sample_rate_hz)
+    return audio[first:] if duration_s is None else audio[first : first + round(duration_s * sample_rate_hz)]
+
+
+def _first_line(error: BaseException) -> str:
+    return (str(error).strip().splitlines() or [type(error).__name__])[0]
+
+
+@lru_cache(maxsize=32)
+def _resampling_filter(factor: int) -> Float[np.ndarray, " taps"]:
+    zero_crossings, beta, transition = 64, 9.0, 0.09
+    return signal.firwin(2 * zero_crossings * factor + 1, (1 - transition / 2) / factor, window=("kaiser", beta))
