@@ -36,9 +36,7 @@ class Enhancer(nn.Module, ABC):
         """The mask before its squashing function. `frames=None` means that there is no picture (audio only)."""
 
     @abstractmethod
-    def apply_mask(
-        self, mix: Float[Tensor, "batch samples"], logits: Float[Tensor, "batch bins steps"]
-    ) -> Float[Tensor, "batch samples"]:
+    def apply_mask(self, mix: Float[Tensor, "batch samples"], logits: Float[Tensor, "batch bins steps"]) -> Float[Tensor, "batch samples"]:
         """The enhanced waveform, of the mixture's length."""
 
     @property
