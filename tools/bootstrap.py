@@ -171,7 +171,7 @@ def faults(machine: Machine) -> list[str]:
         )
     elif machine.architecture != "x86_64":
         found.append(
-            f"this is {machine.architecture}; Auricle is tested on x86-64. vLLM publishes aarch64 wheels, but nobody has tried this set-up there: "
+            f"this is {machine.architecture}; Auricle is tested on x86-64. vLLM publishes aarch64 wheels, but this is untried there: "
             "to try, set AURICLE_ANY_ARCHITECTURE=1."
         )
     if machine.python is None:
@@ -260,7 +260,7 @@ def pip_install(python: str, root: Path, extra: str) -> None:
             text = f"  {time.monotonic() - began:4.0f} s  {line.strip()[:96]}"
             if tty:
                 print(f"\r{text:<110}", end="", flush=True)
-            elif time.monotonic() - told > 20:
+            elif time.monotonic() - told > 20 and not line.startswith("WARNING"):
                 told = time.monotonic()
                 print(text, flush=True)
     if tty:
@@ -271,7 +271,7 @@ def pip_install(python: str, root: Path, extra: str) -> None:
 
 
 def remove_broken_builds(python: str) -> None:
-    """Beside a CPU torch the default index's CUDA builds of these install but do not import, and take vLLM and transformers down with them."""
+    """The default index's builds of these want CUDA: beside a CPU torch they do not import, and vLLM and transformers fail with them."""
     find = "import sys, importlib.util as u; print(*[name for name in sys.argv[1:] if u.find_spec(name)])"
     there = subprocess.run([python, "-c", find, *OPTIONAL_BUILDS], capture_output=True, text=True, check=True).stdout.split()
     broken = [name for name in there if run_quietly([python, "-c", f"import {name}"]) != 0]
