@@ -79,7 +79,10 @@ class Explorer:
         return bands_inverse @ logits @ knots_inverse.mT
 
     def sample(self, mean: Float[Tensor, "batch bands knots"], seeds: Sequence[int]) -> Float[Tensor, "batch bands knots"]:
-        """One action a row, drawn from that row's own seed: the same whatever else is in the batch, and on any device."""
+        """One action a row, drawn from that row's own seed: the same whatever else is in the batch, and on any device.
+
+        seeds: `auricle.learning.schedule.Rollout.noise_seed` of each row.
+        """
         if len(seeds) != len(mean):
             raise ValueError(f"{len(mean)} rows but {len(seeds)} seeds; give one seed a row")
         noise = np.stack([_normal(seed, tuple(mean.shape[1:])) for seed in seeds])
@@ -130,12 +133,6 @@ class Explorer:
 
     def __getstate__(self) -> dict:
         return {**self.__dict__, "_cache": {}}  # bases are remade where needed, rather than shipped between actors
-
-
-def noise_seed(run_seed: int, step: int, scene: int, sample: int) -> int:
-    """The 64-bit seed of one rollout's draw. Different for each of its four parts; no worker, rank or order enters."""
-    words = np.random.SeedSequence((run_seed, step, scene, sample)).generate_state(1, np.uint64)
-    return int(words[0])
 
 
 def band_basis(bin_frequencies_hz: Float[Tensor, " bins"], bands: int) -> Float[Tensor, "bins bands"]:

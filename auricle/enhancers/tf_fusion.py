@@ -10,13 +10,14 @@ missing; so do all frames of `frames=None`. Missing frames are replaced by a lea
 
 import torch
 import torch.nn.functional as F
-from jaxtyping import Bool, Float, UInt8
+from jaxtyping import Bool, Complex64, Float, UInt8
 from pydantic import Field
 from torch import Tensor, nn
 
 from auricle.config import Config
 from auricle.enhancers.interface import Enhancer
 from auricle.errors import ConfigError
+from auricle.spectrum import istft, stft
 
 _FLOOR = 1e-3  # relative to the clip's own level: 60 dB below it nothing is heard
 
@@ -50,7 +51,6 @@ class TFFusion(Enhancer):
     """See the module's text. Mask: a sigmoid per STFT bin and step; the mixture's phase is kept."""
 
     config: TFFusionConfig
-    window: Float[Tensor, " window"]
 
     def __init__(self, config: TFFusionConfig):
         super().__init__()
@@ -64,7 +64,6 @@ class TFFusion(Enhancer):
         self.frame_rate_hz = config.frame_rate_hz
         self.frame_size_px = config.frame_size_px
         self.hop_s = config.hop_samples / config.sample_rate_hz
-        self.register_buffer("window", torch.hann_window(config.window_samples).sqrt(), persistent=False)
 
         bins = config.window_samples // 2 + 1
         self.audio = _AudioFrontEnd(bins, config.channels, config.width)
@@ -89,22 +88,10 @@ class TFFusion(Enhancer):
         return self.head(torch.cat([context, heard], dim=2)).mT
 
     def apply_mask(self, mix: Float[Tensor, "batch samples"], logits: Float[Tensor, "batch bins steps"]) -> Float[Tensor, "batch samples"]:
-        spectrum = self._stft(mix) * torch.sigmoid(logits)
-        return torch.istft(
-            spectrum, self.config.window_samples, self.config.hop_samples, window=self.window, center=True, length=mix.shape[1]
-        )
+        return istft(self._stft(mix) * torch.sigmoid(logits), self.config.hop_samples, mix.shape[1])
 
-    def _stft(self, mix: Tensor) -> Tensor:
-        # Zeros beyond the ends, not a reflection: it works for clips shorter than half a window, too.
-        return torch.stft(
-            mix,
-            self.config.window_samples,
-            self.config.hop_samples,
-            window=self.window,
-            center=True,
-            pad_mode="constant",
-            return_complex=True,
-        )
+    def _stft(self, mix: Float[Tensor, "batch samples"]) -> Complex64[Tensor, "batch bins steps"]:
+        return stft(mix, self.config.window_samples, self.config.hop_samples)
 
 
 def _level_free_log(spectrum: Tensor) -> Float[Tensor, "batch bins steps"]:

@@ -4,6 +4,7 @@ import torch
 from auricle.enhancers.registry import build_enhancer
 from auricle.enhancers.tf_fusion import TFFusion, TFFusionConfig, _resample
 from auricle.errors import ConfigError
+from auricle.spectrum import stft_steps
 
 SMALL = {"channels": 4, "width": 16, "video_width": 8, "layers": 1}
 
@@ -24,14 +25,14 @@ def clip(samples=16000, frames=25, batch=2):
 def test_output_has_the_mixtures_length_and_bins_match_frequencies(enhancer, samples):
     mix, frames = clip(samples)
     logits = enhancer.mask_logits(mix, frames)
-    assert logits.shape == (2, len(enhancer.bin_frequencies_hz), samples // 256 + 1)
+    assert logits.shape == (2, len(enhancer.bin_frequencies_hz), stft_steps(samples, 256))
     assert enhancer(mix, frames).shape == mix.shape
     assert torch.isfinite(enhancer(mix, frames)).all()
 
 
 def test_an_open_mask_gives_the_mixture_back(enhancer):
     mix, _ = clip()
-    logits = torch.full((2, 257, 16000 // 256 + 1), 30.0)
+    logits = torch.full((2, 257, stft_steps(16000, 256)), 30.0)
     assert torch.allclose(enhancer.apply_mask(mix, logits), mix, atol=1e-5)
 
 
