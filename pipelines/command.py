@@ -27,7 +27,9 @@ def verb_parser(verb: str, description: str, examples: Sequence[str]) -> argpars
     )
     group = parser.add_argument_group("configuration")
     group.add_argument("--preset", default="tiny", help=f"one of {', '.join(preset_names())}, or a path to a TOML file (default: tiny)")
-    group.add_argument("--set", dest="assignments", action="append", default=[], metavar="A.B=VALUE", help="override one key; may be repeated")
+    group.add_argument(
+        "--set", dest="assignments", action="append", default=[], metavar="A.B=VALUE", help="override one key; may be repeated"
+    )
     group.add_argument("--dry-run", action="store_true", help="print the resolved configuration as TOML and stop")
     return parser
 
@@ -43,13 +45,17 @@ def load_settings(preset: str, assignments: Sequence[str] = (), *, base: dict | 
     path = Path(preset)
     if path.suffix != ".toml":
         if preset not in preset_names():
-            raise ConfigError(f"--preset {preset!r}: no such preset; choose one of {', '.join(preset_names())}, or give a path to a .toml file")
+            raise ConfigError(
+                f"--preset {preset!r}: no such preset; choose one of {', '.join(preset_names())}, or give a path to a .toml file"
+            )
         path = Path(str(resources.files("pipelines") / "configs" / f"{preset}.toml"))
     values = merge(merge(base or {}, read_toml(path)), parse_assignments(assignments))
     return build(Settings, values, source=str(path) + (" with --set" if assignments else ""))
 
 
-def run_verb(parser: argparse.ArgumentParser, story: Callable[[argparse.Namespace, Settings], int | None], argv: Sequence[str] | None) -> int:
+def run_verb(
+    parser: argparse.ArgumentParser, story: Callable[[argparse.Namespace, Settings], int | None], argv: Sequence[str] | None
+) -> int:
     """Parse, resolve the settings, and tell the story. Auricle's own errors become one line and exit status 1."""
     arguments = parser.parse_args(argv)
     try:
