@@ -18,7 +18,14 @@ class EmptyCorpusError(SceneError):
 
 
 class MediaError(SceneError):
-    """An audio or video file that cannot be decoded, or whose content cannot be used."""
+    """An audio or video file that cannot be decoded, or whose content cannot be used.
+
+    fault: one word for counting: missing, empty, truncated, nan, silent, rate, length, or unreadable.
+    """
+
+    def __init__(self, message: str, *, fault: str = "unreadable") -> None:
+        super().__init__(message)
+        self.fault = fault
 
 
 class CheckpointError(AuricleError):
@@ -27,6 +34,10 @@ class CheckpointError(AuricleError):
 
 class JudgeError(AuricleError):
     """A judge that cannot be set up. (A judge that cannot judge one clip returns `Failed` instead.)"""
+
+
+class MetricError(AuricleError):
+    """A metric that cannot be computed for a clip. (It is never replaced by a number.)"""
 
 
 class FailureBudgetError(AuricleError):

@@ -1,0 +1,117 @@
+"""Confidence intervals by the bootstrap: percentile, paired, clustered by speaker or scene, seeded."""
+
+from collections.abc import Callable, Hashable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from jaxtyping import Float, Int
+
+from auricle.errors import MetricError
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """A value with its interval. rows: values used; clusters: independent groups they came from; left_out: rows without a finite value."""
+
+    value: float
+    low: float
+    high: float
+    rows: int
+    clusters: int
+    left_out: int = 0
+
+    def __str__(self) -> str:
+        return f"{self.value:+.3f} [{self.low:+.3f}, {self.high:+.3f}]"
+
+
+def mean_interval(
+    values: Sequence[float] | Float[np.ndarray, " rows"],
+    clusters: Sequence[Hashable] | None = None,
+    *,
+    confidence: float = 0.95,
+    resamples: int = 5_000,
+    seed: int = 0,
+) -> Estimate:
+    """The mean of `values` with its bootstrap interval. Whole clusters are drawn, so that clips of one speaker do not count as independent.
+
+    Rows that are NaN (failed) are left out and counted. With a single cluster the interval is NaN.
+    """
+    array = np.asarray(values, dtype=np.float64)
+    members, rows = _grouped(array, np.isfinite(array), clusters)
+    sums = np.array([array[index].sum() for index in members])
+    counts = np.array([len(index) for index in members])
+    drawn = _draws(len(members), resamples, seed)
+    low, high = _percentiles(sums[drawn].sum(axis=1) / counts[drawn].sum(axis=1), len(members), confidence)
+    return Estimate(float(sums.sum() / counts.sum()), low, high, rows, len(members), len(array) - rows)
+
+
+def paired_interval(
+    before: Sequence[float] | Float[np.ndarray, " rows"],
+    after: Sequence[float] | Float[np.ndarray, " rows"],
+    clusters: Sequence[Hashable] | None = None,
+    *,
+    confidence: float = 0.95,
+    resamples: int = 5_000,
+    seed: int = 0,
+) -> Estimate:
+    """The mean of `after - before`, row by row, with its bootstrap interval. A row counts only where both sides are finite."""
+    left, right = np.asarray(before, dtype=np.float64), np.asarray(after, dtype=np.float64)
+    if left.shape != right.shape:
+        raise MetricError(f"paired_interval: {left.shape} and {right.shape} rows; pairs need the same rows in the same order")
+    return mean_interval(right - left, clusters, confidence=confidence, resamples=resamples, seed=seed)
+
+
+def statistic_interval(
+    statistic: Callable[[np.ndarray, np.ndarray], float],
+    left: Sequence[float] | Float[np.ndarray, " rows"],
+    right: Sequence[float] | Float[np.ndarray, " rows"],
+    clusters: Sequence[Hashable] | None = None,
+    *,
+    confidence: float = 0.95,
+    resamples: int = 1_000,
+    seed: int = 0,
+) -> Estimate:
+    """Any statistic of two columns (a correlation, an error) with its bootstrap interval; draws where it is not defined are skipped."""
+    a, b = np.asarray(left, dtype=np.float64), np.asarray(right, dtype=np.float64)
+    if a.shape != b.shape:
+        raise MetricError(f"statistic_interval: {a.shape} and {b.shape} rows; pairs need the same rows in the same order")
+    members, rows = _grouped(a, np.isfinite(a) & np.isfinite(b), clusters)
+    used = np.concatenate(members)
+    values = []
+    for draw in _draws(len(members), resamples, seed):
+        index = np.concatenate([members[cluster] for cluster in draw])
+        if len(index) > 1:
+            values.append(statistic(a[index], b[index]))
+    finite = np.array([value for value in values if np.isfinite(value)])
+    low, high = _percentiles(finite, len(members), confidence)
+    return Estimate(float(statistic(a[used], b[used])), low, high, rows, len(members), len(a) - rows)
+
+
+def _grouped(array: np.ndarray, usable: np.ndarray, clusters: Sequence[Hashable] | None) -> tuple[list[np.ndarray], int]:
+    if array.ndim != 1:
+        raise MetricError(f"bootstrap: shape {array.shape}; expected one value a row")
+    if clusters is not None and len(clusters) != len(array):
+        raise MetricError(f"bootstrap: {len(array)} values but {len(clusters)} cluster names; give one a row")
+    rows = np.flatnonzero(usable)
+    if not len(rows):
+        raise MetricError(f"bootstrap: none of the {len(array)} values is finite")
+    if clusters is None:
+        return [np.array([row]) for row in rows], len(rows)
+    groups: dict[Hashable, list[int]] = {}
+    for row in rows:
+        groups.setdefault(clusters[row], []).append(int(row))
+    return [np.array(index) for index in groups.values()], len(rows)
+
+
+def _draws(clusters: int, resamples: int, seed: int) -> Int[np.ndarray, "resamples clusters"]:
+    return np.random.default_rng(seed).integers(0, clusters, size=(resamples, clusters))
+
+
+def _percentiles(draws: np.ndarray, clusters: int, confidence: float) -> tuple[float, float]:
+    if not 0.0 < confidence < 1.0:
+        raise MetricError(f"bootstrap: confidence {confidence}; expected a share between 0 and 1, such as 0.95")
+    if clusters < 2 or not len(draws):
+        return float("nan"), float("nan")
+    tail = 50.0 * (1.0 - confidence)
+    low, high = np.percentile(draws, [tail, 100.0 - tail])
+    return float(low), float(high)
