@@ -77,9 +77,11 @@ def audio_info(path: Path | str) -> AudioInfo:
     except soundfile.SoundFileError as error:
         raise MediaError(f"{path}: not a readable audio file ({_first_line(error)}); is it cut short, or another format?") from error
     if not MIN_RATE_HZ <= info.samplerate <= MAX_RATE_HZ:
-        raise MediaError(f"{path}: sample rate {info.samplerate} Hz in the header; expected {MIN_RATE_HZ} to {MAX_RATE_HZ} Hz")
+        raise MediaError(
+            f"{path}: sample rate {info.samplerate} Hz in the header; expected {MIN_RATE_HZ} to {MAX_RATE_HZ} Hz", fault="rate"
+        )
     if info.frames == 0:
-        raise MediaError(f"{path}: holds no samples")
+        raise MediaError(f"{path}: holds no samples", fault="empty")
     _check_riff_complete(path)
     return AudioInfo(info.samplerate, info.channels, info.frames)
 
@@ -108,9 +110,9 @@ def read_audio(
         raise MediaError(f"{path}: asked for channel {channel}, but it has {samples.shape[1]} (counted from 0)")
     mono = samples.mean(axis=1, dtype=np.float32) if channel is None else samples[:, channel]
     if not np.isfinite(mono).all():
-        raise MediaError(f"{path}: {int(np.count_nonzero(~np.isfinite(mono)))} of {mono.size} samples are NaN or infinite")
+        raise MediaError(f"{path}: {int(np.count_nonzero(~np.isfinite(mono)))} of {mono.size} samples are NaN or infinite", fault="nan")
     if reject_silence and (mono.size == 0 or np.abs(mono).max() < SILENCE_PEAK):
-        raise MediaError(f"{path}: silent (no sample above {SILENCE_PEAK:g} of full scale)")
+        raise MediaError(f"{path}: silent (no sample above {SILENCE_PEAK:g} of full scale)", fault="silent")
     if rate_hz != sample_rate_hz or path.suffix.lower() not in AUDIO_SUFFIXES:
         # Resampled whole and cut afterwards, so that a crop equals the same part of the whole file.
         mono = _part(resample(mono, rate_hz, sample_rate_hz), sample_rate_hz, start_s, duration_s)
@@ -183,9 +185,9 @@ def align(
 def _existing(path: Path | str) -> Path:
     path = Path(path)
     if not path.is_file():
-        raise MediaError(f"{path}: no such file")
+        raise MediaError(f"{path}: no such file", fault="missing")
     if path.stat().st_size == 0:
-        raise MediaError(f"{path}: empty file (0 bytes)")
+        raise MediaError(f"{path}: empty file (0 bytes)", fault="empty")
     return path
 
 
@@ -201,7 +203,7 @@ def _read_file(path: Path, sample_rate_hz: int, start_s: float, duration_s: floa
         raise MediaError(f"{path}: cannot be decoded ({_first_line(error)}); is it cut short?") from error
     expected = info.samples - first if count < 0 else count
     if len(samples) < expected:
-        raise MediaError(f"{path}: cut short: the header promises {expected} samples, {len(samples)} could be decoded")
+        raise MediaError(f"{path}: cut short: the header promises {expected} samples, {len(samples)} could be decoded", fault="truncated")
     return samples, rate_hz
 
 
@@ -223,7 +225,7 @@ def _read_container(path: Path) -> tuple[np.ndarray, int]:
     except (av.FFmpegError, UnicodeDecodeError) as error:
         raise MediaError(f"{path}: cannot be decoded ({_first_line(error)}); is it cut short, or no audio or video file?") from error
     if not blocks:
-        raise MediaError(f"{path}: holds no samples")
+        raise MediaError(f"{path}: holds no samples", fault="empty")
     samples = np.concatenate(blocks, axis=1).T
     lead = round((start_s - zero_s) * rate_hz)
     return (np.pad(samples, ((lead, 0), (0, 0))) if lead > 0 else samples[-lead:]), rate_hz
@@ -241,7 +243,10 @@ def _check_riff_complete(path: Path) -> None:
             if name == b"data":
                 # Programs that write wavs into a pipe leave 0 or the largest number here: they never learned the length.
                 if 0 < length < 0xFFFFFF00 and file.tell() + length > size:
-                    raise MediaError(f"{path}: cut short: the header promises {length} bytes of samples, the file has {size - file.tell()}")
+                    left = size - file.tell()
+                    raise MediaError(
+                        f"{path}: cut short: the header promises {length} bytes of samples, {left} are there", fault="truncated"
+                    )
                 return
             file.seek(length + length % 2, 1)
 

@@ -4,6 +4,7 @@ Everything here is mono: arrays of shape [samples].
 """
 
 from functools import lru_cache
+from typing import Any
 
 import numpy as np
 from jaxtyping import Float, Float32
@@ -81,7 +82,7 @@ def speech_weighted_snr_db(
     levels = [speech_weighted_rms(part, sample_rate_hz) for part in (speech, noise)]
     for name, level in zip(("speech", "noise"), levels, strict=True):
         if not level > 0:
-            raise MediaError(f"speech-weighted SNR: the {name} is silent, so that no ratio exists; leave this pair out")
+            raise MediaError(f"speech-weighted SNR: the {name} is silent, so that no ratio exists; leave this pair out", fault="silent")
     return float(20 * np.log10(levels[0] / levels[1]))
 
 
@@ -92,7 +93,7 @@ def noise_gain_for_snr(
     return float(10 ** ((speech_weighted_snr_db(speech, noise, sample_rate_hz) - snr_db) / 20))
 
 
-def _lufs(power: Float[np.ndarray, "*blocks"] | float) -> Float[np.ndarray, "*blocks"]:
+def _lufs(power: Any) -> Any:
     with np.errstate(divide="ignore"):
         return LOUDNESS_OFFSET_DB + 10 * np.log10(power)
 
@@ -100,7 +101,7 @@ def _lufs(power: Float[np.ndarray, "*blocks"] | float) -> Float[np.ndarray, "*bl
 def _require_finite(audio: Float[np.ndarray, " samples"], what: str) -> None:
     if not np.isfinite(audio).all():
         bad = int(np.count_nonzero(~np.isfinite(audio)))
-        raise MediaError(f"cannot {what} audio in which {bad} of {audio.size} samples are NaN or infinite")
+        raise MediaError(f"cannot {what} audio in which {bad} of {audio.size} samples are NaN or infinite", fault="nan")
 
 
 @lru_cache(maxsize=16)

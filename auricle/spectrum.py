@@ -3,7 +3,7 @@
 from functools import lru_cache
 
 import torch
-from jaxtyping import Complex64, Float
+from jaxtyping import Complex, Float
 from torch import Tensor
 
 
@@ -12,7 +12,7 @@ def stft_steps(samples: int, hop: int) -> int:
     return -(-samples // hop) + 1
 
 
-def stft(audio: Float[Tensor, "*batch samples"], fft_size: int, hop: int) -> Complex64[Tensor, "*batch bins steps"]:
+def stft(audio: Float[Tensor, "*batch samples"], fft_size: int, hop: int) -> Complex[Tensor, "*batch bins steps"]:
     """Short-time Fourier transform with a square-root Hann window; step k is centred on sample k * hop.
 
     Bins are fft_size // 2 + 1. The end is padded with zeros to a whole hop, so that `istft` has every sample well inside a window.
@@ -24,7 +24,7 @@ def stft(audio: Float[Tensor, "*batch samples"], fft_size: int, hop: int) -> Com
     return spectrum.reshape(*audio.shape[:-1], *spectrum.shape[-2:])
 
 
-def istft(spectrum: Complex64[Tensor, "*batch bins steps"], hop: int, samples: int) -> Float[Tensor, "*batch samples"]:
+def istft(spectrum: Complex[Tensor, "*batch bins steps"], hop: int, samples: int) -> Float[Tensor, "*batch samples"]:
     """The inverse of `stft` for a signal of so many samples: exact, also at both ends, for hops of at most half the window."""
     fft_size = (spectrum.shape[-2] - 1) * 2
     flat = spectrum.reshape(-1, *spectrum.shape[-2:])

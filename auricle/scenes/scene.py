@@ -17,6 +17,7 @@ class Scene:
 
     mix: the noisy wav. target: the clean (reverberant) talker as in the mix. target_anechoic: the talker without the room.
     interferer: the sum of the interferers. video: the talker's face without sound.
+    channel: which channel of the wavs to hear (AVSEC-4's binaural files: 0, the reference); None is their mean.
     snr_db: speech-weighted signal-to-noise ratio. condition: a free label of the acoustic condition (noises, rooms, codec).
     """
 
@@ -31,6 +32,7 @@ class Scene:
     interferer_kinds: tuple[InterfererKind, ...] = ()
     speaker: str | None = None
     condition: str = ""
+    channel: int | None = None
 
 
 @dataclass(frozen=True)
