@@ -1,0 +1,83 @@
+"""Joining a Ray cluster, or starting one inside this machine."""
+
+import logging
+import os
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import ray
+
+from auricle.config import Config
+from auricle.errors import EnvironmentSetupError
+
+WORKER_ENVIRONMENT = {
+    # One thread a process: pools share the cores as processes; two busy threads on two cores were ten times slower (docs/log.md).
+    "OMP_NUM_THREADS": "1",
+    "MKL_NUM_THREADS": "1",
+    "VLLM_CPU_OMP_THREADS_BIND": "nobind",
+    "VLLM_ENABLE_V1_MULTIPROCESSING": "0",
+    "VLLM_NO_USAGE_STATS": "1",
+    "VLLM_LOGGING_LEVEL": "WARNING",
+    "TOKENIZERS_PARALLELISM": "false",
+    "DS_ACCELERATOR": "cpu",
+    "RAY_DATA_DISABLE_PROGRESS_BARS": "1",
+    # vLLM and the learner free and ask for the same large blocks all the time; without these the kernel does most of the work.
+    "MALLOC_MMAP_THRESHOLD_": "1073741824",
+    "MALLOC_TRIM_THRESHOLD_": "1073741824",
+}
+
+
+class ClusterSettings(Config):
+    """The Ray cluster a verb runs on."""
+
+    address: str = ""
+    """Address of a running cluster (`auto` inside `ray job submit`); empty: $RAY_ADDRESS if set, else a cluster of its own on this machine."""
+    logical_cpus: int = 8
+    """CPUs that a cluster of its own announces. Pools ask for fractions; the operating system shares the real cores."""
+    object_store_mib: int = 512
+    """Shared memory for objects of a cluster of its own, in MiB."""
+
+
+@contextmanager
+def cluster(settings: ClusterSettings, *, namespace: str) -> Iterator[None]:
+    """Connect for the time of the `with` block. Raises EnvironmentSetupError where the named cluster does not answer."""
+    address = settings.address or os.environ.get("RAY_ADDRESS", "")
+    quiet()
+    if address:
+        try:
+            ray.init(address=address, namespace=namespace, runtime_env={"env_vars": worker_environment()}, log_to_driver=True)
+        except (ConnectionError, ValueError) as error:
+            raise EnvironmentSetupError(
+                f"no Ray cluster answers at {address!r}: {error}; start one (ray start --head), or unset RAY_ADDRESS to use this machine alone"
+            ) from error
+    else:
+        os.environ.update(worker_environment())
+        ray.init(
+            address="local",
+            namespace=namespace,
+            num_cpus=settings.logical_cpus,
+            object_store_memory=settings.object_store_mib << 20,
+            include_dashboard=False,
+            logging_level=logging.WARNING,
+            log_to_driver=bool(os.environ.get("AURICLE_WORKER_LOGS")),
+        )
+    try:
+        yield
+    finally:
+        ray.shutdown()
+
+
+def worker_environment() -> dict[str, str]:
+    """Environment of all worker processes; what the user has set wins. Workers find the checkout's packages whatever their folder."""
+    root = str(Path(__file__).resolve().parent.parent)
+    path = os.pathsep.join(dict.fromkeys([root, *filter(None, os.environ.get("PYTHONPATH", "").split(os.pathsep))]))
+    return {name: os.environ.get(name, value) for name, value in WORKER_ENVIRONMENT.items()} | {"PYTHONPATH": path}
+
+
+def quiet() -> None:
+    """Silence the frameworks' start-up chatter; warnings and errors stay."""
+    for name in ("ray", "ray.data", "ray.serve", "deepspeed", "DeepSpeed", "vllm", "mlflow", "alembic"):
+        logging.getLogger(name).setLevel(logging.WARNING)
+    warnings.filterwarnings("ignore", category=FutureWarning, module="ray")

@@ -1,0 +1,181 @@
+"""The run's coordinator: where learner ranks report each step, and learn what to do next.
+
+Invariants:
+- Every rank gets the same directive for a step: it is decided once, when the first rank arrives, and never changed.
+- A rollout enters the ledger exactly once; a second report of the same (step, rank) is a repetition and is ignored.
+- A checkpoint appears under its final name only when the engine's files, the policy versions and the ledger's part are all on disk.
+
+    rank r: update(step) --step_done--> coordinator --Directive--> rank r
+                                             |
+    driver <--reports-- merged step report --+--> ledger part + rename on `commit`
+"""
+
+import asyncio
+import json
+import os
+import shutil
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from auricle import ledger
+from auricle.learning.budget import FailureBudget, FailureBudgetConfig
+from auricle.ledger import LedgerEntry
+
+
+@dataclass(frozen=True)
+class Directive:
+    """What all ranks do after a step: go on, write a checkpoint, stop. reason says why they stop (`done` when all steps are made)."""
+
+    checkpoint: bool
+    stop: bool
+    reason: str = ""
+
+
+@dataclass(frozen=True)
+class RankReport:
+    """What one rank tells of one step. metrics are equal on all ranks (reduced); sums are added up over ranks."""
+
+    step: int
+    metrics: dict[str, float]
+    sums: dict[str, float]
+    entries: list[LedgerEntry] = field(default_factory=list)
+
+
+@dataclass(frozen=True)
+class StepReport:
+    """One finished step, all ranks merged."""
+
+    step: int
+    time_s: float
+    metrics: dict[str, float]
+    sums: dict[str, float]
+    words: str = ""
+
+
+def checkpoint_folder(run_folder: Path, step: int) -> Path:
+    """Where the checkpoint after `step` steps lives."""
+    return run_folder / "checkpoints" / f"step-{step:06d}"
+
+
+def partial_folder(run_folder: Path, step: int) -> Path:
+    """Where it is written before it is complete."""
+    return run_folder / "checkpoints" / f".partial-step-{step:06d}"
+
+
+class RunCoordinator:
+    """An async Ray actor, one a run; `ray.remote(num_cpus=0)(RunCoordinator)`."""
+
+    def __init__(
+        self,
+        run_folder: str,
+        *,
+        world_size: int,
+        first_step: int,
+        end_step: int,
+        global_batch: int,
+        max_staleness: int,
+        checkpoint_every: int,
+        budget: FailureBudgetConfig,
+    ) -> None:
+        self._folder = Path(run_folder)
+        self._world_size = world_size
+        self._first_step, self._end_step = first_step, end_step
+        self._global_batch, self._max_staleness = global_batch, max_staleness
+        self._checkpoint_every = checkpoint_every
+        self._budget = FailureBudget(budget)
+        self._directives: dict[int, Directive] = {}
+        self._arrived: dict[int, dict[int, RankReport]] = {}
+        self._next_step = first_step
+        self._pending: list[LedgerEntry] = []
+        self._part_begins = first_step
+        self._counts: list[tuple[int, int]] = []
+        self._stop_reason = ""
+        self._reports: asyncio.Queue[StepReport] = asyncio.Queue()
+        self._heartbeat = time.monotonic()
+        ledger.truncate(self._folder / "ledger", first_step)
+        self._note_issued(first_step)
+
+    async def step_done(self, rank: int, report: RankReport) -> Directive:
+        """Take a rank's report of a step; answer what all ranks do next."""
+        self._heartbeat = time.monotonic()
+        if report.step >= self._next_step and rank not in self._arrived.setdefault(report.step, {}):
+            self._arrived[report.step][rank] = report
+            self._pending += report.entries
+            if len(self._arrived[report.step]) == self._world_size:
+                self._finish(report.step)
+        if report.step not in self._directives:
+            self._directives[report.step] = self._decide(report.step)
+        return self._directives[report.step]
+
+    async def commit(self, step: int) -> str:
+        """Make the partial checkpoint of `step` final: ledger part first, then the rename, then `last.json`. Idempotent."""
+        final, partial = checkpoint_folder(self._folder, step), partial_folder(self._folder, step)
+        if self._part_begins < step:
+            entries = [entry for entry in self._pending if entry.step < step]
+            ledger.write_part(self._folder / "ledger", self._part_begins, step, entries)
+            self._pending = [entry for entry in self._pending if entry.step >= step]
+            self._part_begins = step
+        if partial.exists():
+            shutil.rmtree(final, ignore_errors=True)
+            os.replace(partial, final)
+        write_json(final.parent / "last.json", {"step": step, "folder": final.name})
+        return str(final)
+
+    async def request_stop(self, reason: str) -> None:
+        """Stop, with a checkpoint, at the next step that is not decided yet."""
+        self._stop_reason = self._stop_reason or reason
+
+    async def reports(self, timeout_s: float) -> list[StepReport]:
+        """The steps finished since the last call; waits for the first one, up to timeout_s."""
+        try:
+            found = [await asyncio.wait_for(self._reports.get(), timeout_s)]
+        except TimeoutError:
+            return []
+        while not self._reports.empty():
+            found.append(self._reports.get_nowait())
+        return found
+
+    async def silent_s(self) -> float:
+        """Seconds since a rank last reported."""
+        return time.monotonic() - self._heartbeat
+
+    def _decide(self, step: int) -> Directive:
+        done = step + 1 >= self._end_step
+        spent = self._budget.verdict(self._counts)
+        reason = "done" if done else (f"failure budget: {spent}" if spent else self._stop_reason)
+        return Directive(checkpoint=bool(reason) or (step + 1) % self._checkpoint_every == 0, stop=bool(reason), reason=reason)
+
+    def _finish(self, step: int) -> None:
+        by_rank = self._arrived.pop(step)
+        self._next_step = step + 1
+        reports = [by_rank[rank] for rank in sorted(by_rank)]
+        sums: dict[str, float] = {}
+        for report in reports:
+            for name, value in report.sums.items():
+                sums[name] = sums.get(name, 0.0) + value
+        entries = [entry for report in reports for entry in report.entries]
+        dropped = sum(entry.state == "dropped" for entry in entries)
+        self._counts.append((dropped, len(entries)))
+        self._reports.put_nowait(StepReport(step, time.time(), reports[0].metrics, sums, _words(entries)))
+        self._note_issued(step + 1)
+
+    def _note_issued(self, finished_steps: int) -> None:
+        steps = min(self._end_step, finished_steps + self._max_staleness + 1)
+        ledger.record_issued(self._folder / "ledger", steps * self._global_batch)
+
+
+def write_json(path: Path, value: Any) -> None:
+    """Write JSON atomically."""
+    temporary = path.with_name(path.name + ".tmp")
+    temporary.write_text(json.dumps(value, indent=1))
+    os.replace(temporary, path)
+
+
+def _words(entries: list[LedgerEntry]) -> str:
+    for entry in entries:
+        for answer in entry.verdicts.values():
+            if answer.get("rationale"):
+                return f"{entry.scene_id}: {answer['rationale']}"
+    return ""

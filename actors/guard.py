@@ -1,0 +1,95 @@
+"""The guard's meter: the policy on held-out scenes, by metrics that are never optimised and by the panel.
+
+An actor of its own, so that measuring runs beside the stream and never holds up a learner step. The scenes are loaded once; a metric that
+fails on a scene is NaN there, and never a number.
+"""
+
+import asyncio
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from ray import serve
+
+from auricle.enhancers.checkpoint import load_enhancer
+from auricle.errors import EmptyCorpusError, MetricError, SceneError
+from auricle.judging.panel import PanelConfig, panel_scores
+from auricle.learning.guard import Measurement
+from auricle.metrics.dnsmos import dnsmos
+from auricle.metrics.intrusive import INTRUSIVE
+from auricle.scenes.loading import load_clip
+from auricle.scenes.scene import Clip, Scene
+
+
+class GuardMeter:
+    """A Ray actor: `ray.remote(num_cpus=...)(GuardMeter)`."""
+
+    def __init__(
+        self, scenes: Sequence[Scene], enhancer_folder: str, clip_s: float, metrics: Sequence[str], panel: PanelConfig, app_name: str, timeout_s: float
+    ) -> None:
+        torch.set_num_threads(1)
+        self._enhancer = load_enhancer(enhancer_folder).eval()
+        self._metrics, self._panel, self._timeout_s = tuple(metrics), panel, timeout_s
+        self._handle = serve.get_app_handle(app_name)
+        self._clips = self._load(scenes, clip_s)
+
+    def measure(self, step: int, weights: Mapping[str, np.ndarray] | None) -> Measurement:
+        """Scores of the policy with `weights` (None: as loaded) on every held-out scene; see `Measurement`."""
+        if weights is not None:
+            self._enhancer.load_state_dict({name: torch.from_numpy(np.array(value)) for name, value in weights.items()})
+        enhanced = self.enhance()
+        scores = {name: [self._score(name, clip, audio) for clip, audio in zip(self._clips, enhanced, strict=True)] for name in self._metrics}
+        parts, panel = asyncio.run(self._ask_panel(enhanced))
+        return Measurement(step, {"panel": panel, **parts, **{name: values for name, values in scores.items() if not np.all(np.isnan(values))}})
+
+    @torch.no_grad()
+    def enhance(self) -> list[np.ndarray]:
+        """The policy's output on every held-out scene, as it stands."""
+        result = []
+        for clip in self._clips:
+            frames = None if clip.frames is None else torch.from_numpy(clip.frames)[None]
+            result.append(self._enhancer.enhance(torch.from_numpy(clip.mix)[None], frames)[0].numpy())
+        return result
+
+    def _load(self, scenes: Sequence[Scene], clip_s: float) -> list[Clip]:
+        clips = []
+        for scene in scenes:
+            try:
+                clips.append(
+                    load_clip(
+                        scene,
+                        sample_rate_hz=self._enhancer.sample_rate_hz,
+                        frame_rate_hz=self._enhancer.frame_rate_hz,
+                        frame_size_px=self._enhancer.frame_size_px,
+                        duration_s=clip_s,
+                    )
+                )
+            except SceneError as error:
+                print(f"guard: held-out scene {scene.scene_id} is left out: {error}")
+        if not clips:
+            raise EmptyCorpusError(f"none of the {len(scenes)} held-out scenes can be loaded; check scenes.dev")
+        return clips
+
+    def _score(self, name: str, clip: Clip, audio: np.ndarray) -> float:
+        try:
+            if name == "dnsmos_ovrl":
+                return dnsmos(audio, clip.sample_rate_hz, fast=True).ovrl
+            if clip.target is None:
+                return float("nan")
+            return INTRUSIVE[name](clip.target, audio, clip.sample_rate_hz)
+        except MetricError:
+            return float("nan")
+
+    async def _ask_panel(self, enhanced: Sequence[np.ndarray]) -> tuple[dict[str, list[float]], list[float]]:
+        requests = [
+            {"clip_id": f"guard-{clip.scene.scene_id}", "audio": audio, "sample_rate_hz": clip.sample_rate_hz, "reference": clip.target}
+            for clip, audio in zip(self._clips, enhanced, strict=True)
+        ]
+        answers: list[Any] = await asyncio.wait_for(_result(self._handle.judge.remote(requests)), self._timeout_s)
+        return panel_scores(self._panel, answers)
+
+
+async def _result(response: Any) -> Any:
+    return await response
+

@@ -1,0 +1,105 @@
+"""The reward stage of the stream: a thin, asynchronous client of the panel.
+
+Invariants:
+- Every row that comes in goes out, with an answer from every judge: scored, or failed with a reason. A failure is never a number.
+- Each call has a deadline. A call that fails is repeated, a bounded number of times, after a jittered pause; judges are idempotent by clip id,
+  so that a block judged again (Ray Data executes at least once) does no harm.
+
+    block of rollouts --> requests --> Panel (Serve) --> answers --> verdicts (JSON) and parts [rows, parts]
+"""
+
+import asyncio
+import json
+import random
+import time
+from collections.abc import AsyncIterator, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from pydantic import PositiveFloat, PositiveInt
+from ray import serve
+from ray.exceptions import RayError
+from ray.serve.exceptions import RayServeException
+
+from auricle.config import Config
+from auricle.judging.panel import PanelConfig, parts_of
+from auricle.judging.verdict import Failed, verdict_to_dict
+
+
+class RewardConfig(Config):
+    """The clients between the stream and the panel."""
+
+    clients: PositiveInt = 1
+    """Number of client actors."""
+    blocks_in_flight: PositiveInt = 4
+    """Blocks that one client has at the panel at a time."""
+    timeout_s: PositiveFloat = 120.0
+    """Deadline of one call to the panel, in seconds."""
+    attempts: PositiveInt = 4
+    """Calls made for a block before its rows count as failed."""
+    pause_s: PositiveFloat = 0.5
+    """Pause before the second call, in seconds; doubled each time, with jitter."""
+    num_cpus: float = 0.1
+    """Logical CPUs of a client actor."""
+
+
+class RewardStage:
+    """A `map_batches` callable: judges a block's rollouts, and the reference model's output where the panel is relative to it."""
+
+    def __init__(self, config: RewardConfig, panel: PanelConfig, app_name: str) -> None:
+        self._config, self._panel = config, panel
+        self._handle = serve.get_app_handle(app_name)
+
+    async def __call__(self, batch: dict[str, np.ndarray]) -> AsyncIterator[dict[str, np.ndarray]]:
+        """Adds `verdicts` (JSON, object), `parts` and, where references came along, `reference_parts` [rows, parts] float32."""
+        began = time.monotonic()
+        usable = [row for row, fault in enumerate(batch["fault"]) if not fault]
+        requests = [_request(batch, row, f"{batch['rollout_id'][row]}", batch["enhanced"][row]) for row in usable]
+        references = [row for row in usable if len(batch["reference_enhanced"][row])]
+        requests += [
+            _request(batch, row, f"{batch['rollout_id'][row]}-reference", np.frombuffer(batch["reference_enhanced"][row], np.float32))
+            for row in references
+        ]
+        answers = await self._judge(requests)
+        rows = len(batch["rollout_id"])
+        by_row: list[Mapping[str, Any]] = [{} for _ in range(rows)]
+        for row, answer in zip(usable, answers, strict=False):
+            by_row[row] = answer
+        batch["verdicts"] = np.array([json.dumps(answer) for answer in by_row], dtype=object)
+        batch["parts"] = parts_of(self._panel, by_row)
+        batch["reference_parts"] = _spread_to_scenes(batch, references, parts_of(self._panel, answers[len(usable) :]), batch["parts"])
+        batch["reward_s"] = np.full(rows, (time.monotonic() - began) / rows)
+        yield batch
+
+    async def _judge(self, requests: Sequence[dict[str, Any]]) -> list[Mapping[str, Any]]:
+        fault = ""
+        for attempt in range(self._config.attempts if requests else 0):
+            if attempt:
+                await asyncio.sleep(self._config.pause_s * 2 ** (attempt - 1) * random.uniform(0.5, 1.5))
+            try:
+                response = self._handle.judge.remote(list(requests))
+                return await asyncio.wait_for(_result(response), self._config.timeout_s)
+            except TimeoutError:
+                fault = f"the panel did not answer within {self._config.timeout_s:g} s"
+            except (RayError, RayServeException) as error:  # a replica died or is overloaded: worth another try
+                fault = f"{type(error).__name__}: {error}".splitlines()[0]
+        failed = verdict_to_dict(Failed("unavailable", fault))
+        return [{judge.name: failed | {"attempts": self._config.attempts} for judge in self._panel.judges} for _ in requests]
+
+
+async def _result(response: Any) -> list[Mapping[str, Any]]:
+    return await response
+
+
+def _request(batch: dict[str, np.ndarray], row: int, clip_id: str, audio: np.ndarray) -> dict[str, Any]:
+    target = batch["target"][row] if "target" in batch and bool(batch["has_target"][row]) else None
+    return {"clip_id": clip_id, "audio": audio, "sample_rate_hz": int(batch["sample_rate_hz"][row]), "reference": target}
+
+
+def _spread_to_scenes(batch: dict[str, np.ndarray], rows: Sequence[int], judged: np.ndarray, like: np.ndarray) -> np.ndarray:
+    """The reference model's parts, judged once a scene, on every row of that scene; NaN where it was not judged."""
+    result = np.full_like(like, np.nan)
+    for row, parts in zip(rows, judged, strict=True):
+        same = (batch["scene_id"] == batch["scene_id"][row]) & (batch["step"] == batch["step"][row])
+        result[same] = parts
+    return result

@@ -1,0 +1,199 @@
+"""The rollout stage of the stream: the policy cleans scenes, exploring around its mask.
+
+Invariants:
+- What a rollout is, is a pure function of its id: the schedule gives step, scene, sample, crop and noise seed.
+- The gate: a rollout of step s is made with a policy version of at least s - K (exactly s - K with `exact_staleness`), whichever actor makes
+  it and however often Ray Data executes the block.
+- Every id of a block comes out as one row. A scene that cannot be loaded gives rows with `fault` set, which are dropped, never trained.
+
+    block index --> ids --> gate (weight store) --> load scenes --> sample masks --> rows, all samples of a scene side by side
+"""
+
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import ray
+import soundfile
+import torch
+from pydantic import PositiveFloat, PositiveInt
+
+from auricle.config import Config
+from auricle.enhancers.checkpoint import load_enhancer
+from auricle.enhancers.exploration import ExplorationConfig, explorer_for
+from auricle.errors import MediaError, SceneError
+from auricle.learning.schedule import Rollout, RolloutSchedule
+from auricle.learning.staleness import StalenessConfig, required_version
+from auricle.scenes.loading import load_clip
+from auricle.scenes.scene import Clip, Scene
+
+
+class RolloutConfig(Config):
+    """The rollout pool."""
+
+    actors: PositiveInt = 1
+    """Number of rollout actors."""
+    num_cpus: float = 0.5
+    """Logical CPUs of each."""
+    num_gpus: float = 0.0
+    """GPUs of each; the enhancer runs on the GPU where this is above zero."""
+    resources: dict[str, float] = {}
+    """Further Ray resources of each, such as {"rollout": 1} to pin the pool to a kind of node."""
+    clip_s: PositiveFloat = 2.5
+    """Length of the crop taken from each scene, in seconds; shorter scenes are padded."""
+    gate_timeout_s: PositiveFloat = 900.0
+    """Longest wait for a policy version, in seconds."""
+    cached_scenes: PositiveInt = 2048
+    """Loaded clips that one actor keeps in memory."""
+
+
+class RolloutStage:
+    """A `map_batches` callable: one block index in, the block's rollouts out (columns: docs/design.md)."""
+
+    def __init__(
+        self,
+        config: RolloutConfig,
+        schedule: RolloutSchedule,
+        scenes: Sequence[Scene],
+        enhancer_folder: str,
+        exploration: ExplorationConfig,
+        store: Any,
+        *,
+        first_block: int,
+        rows_per_block: int,
+        staleness: StalenessConfig,
+        with_target: bool,
+        with_reference: bool,
+    ) -> None:
+        torch.set_num_threads(1)
+        self._config, self._schedule, self._scenes, self._store = config, schedule, scenes, store
+        self._first_block, self._rows_per_block, self._staleness = first_block, rows_per_block, staleness
+        self._with_target, self._with_reference = with_target, with_reference
+        self._device = torch.device("cuda" if config.num_gpus > 0 else "cpu")
+        self._policy = load_enhancer(enhancer_folder).to(self._device).eval()
+        self._reference = load_enhancer(enhancer_folder).to(self._device).eval()
+        self._explorer = explorer_for(self._policy, exploration)
+        self._version = -1
+        self._clips: dict[tuple[int, int], Clip] = {}
+
+    def __call__(self, batch: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+        """The rollouts of the blocks named in `batch["id"]`."""
+        blocks = [self._block(self._first_block + int(index)) for index in batch["id"]]
+        return {name: np.concatenate([block[name] for block in blocks]) for name in blocks[0]}
+
+    def _block(self, index: int) -> dict[str, np.ndarray]:
+        first = index * self._rows_per_block
+        rollouts = [self._schedule.rollout(rollout_id) for rollout_id in range(first, first + self._rows_per_block)]
+        gate_wait_s = self._pass_gate(rollouts[0].step)
+        began = time.monotonic()
+        clips = [self._clip(rollout) for rollout in rollouts]
+        columns = self._columns(rollouts, clips)
+        rows = len(rollouts)
+        return columns | {
+            "gate_wait_s": np.full(rows, gate_wait_s / rows),
+            "rollout_s": np.full(rows, (time.monotonic() - began) / rows),
+        }
+
+    def _pass_gate(self, step: int) -> float:
+        """Wait for the version that a rollout of `step` needs, and load it. Returns the seconds waited."""
+        began = time.monotonic()
+        timeout_s = self._config.gate_timeout_s
+        needed = required_version(step, self._staleness.max_staleness)
+        granted, [reference] = ray.get(self._store.wait.remote(needed, self._staleness.exact_staleness, timeout_s), timeout=timeout_s + 30)
+        if granted != self._version:
+            weights = ray.get(reference, timeout=timeout_s)
+            self._policy.load_state_dict({name: torch.from_numpy(np.array(value)) for name, value in weights.items()})
+            self._version = granted
+        return time.monotonic() - began
+
+    def _clip(self, rollout: Rollout) -> Clip | str:
+        """The rollout's crop, or the reason why there is none."""
+        key = (rollout.scene_index, rollout.crop_seed)
+        if key not in self._clips:
+            while len(self._clips) >= self._config.cached_scenes:
+                self._clips.pop(next(iter(self._clips)))
+            try:
+                self._clips[key] = self._load(self._scenes[rollout.scene_index], rollout.crop_seed)
+            except SceneError as error:
+                return f"scene: {error}"
+        return self._clips[key]
+
+    def _load(self, scene: Scene, crop_seed: int) -> Clip:
+        policy = self._policy
+        spare_s = max(0.0, audio_duration_s(scene.mix) - self._config.clip_s)
+        return load_clip(
+            scene,
+            sample_rate_hz=policy.sample_rate_hz,
+            frame_rate_hz=policy.frame_rate_hz,
+            frame_size_px=policy.frame_size_px,
+            start_s=round(spare_s * np.random.default_rng(crop_seed).random(), 3),
+            duration_s=self._config.clip_s,
+        )
+
+    @torch.no_grad()
+    def _columns(self, rollouts: Sequence[Rollout], clips: Sequence[Clip | str]) -> dict[str, np.ndarray]:
+        """All columns of a block but the timings. Each scene goes through the network once, however many samples it has."""
+        samples = round(self._config.clip_s * self._policy.sample_rate_hz)
+        frames = round(self._config.clip_s * self._policy.frame_rate_hz)
+        size = self._policy.frame_size_px
+        mix = np.stack([_or_zeros(clip, "mix", (samples,), np.float32) for clip in clips])
+        video = np.stack([_or_zeros(clip, "frames", (frames, size, size), np.uint8) for clip in clips])
+        first = [row for row, rollout in enumerate(rollouts) if row == 0 or rollout.scene_index != rollouts[row - 1].scene_index]
+        scene_of = np.searchsorted(first, np.arange(len(rollouts)), side="right") - 1
+        unique_mix, unique_video = self._tensor(mix[first]), self._tensor(video[first])
+        logits = self._policy.mask_logits(unique_mix, unique_video)
+        mean = self._explorer.mean(logits)[scene_of]
+        action = self._explorer.sample(mean, [rollout.noise_seed for rollout in rollouts])
+        sampled = self._explorer.apply(logits[scene_of], mean, action)
+        enhanced = self._policy.apply_mask(unique_mix[scene_of], sampled)
+        reference_logits = self._reference.mask_logits(unique_mix, unique_video)
+        references = np.full(len(rollouts), b"", dtype=object)
+        if self._with_reference:
+            cleaned = self._reference.apply_mask(unique_mix, reference_logits).cpu().numpy()
+            references[first] = [audio.tobytes() for audio in cleaned]
+        targets = [_target(clip, samples) if self._with_target else None for clip in clips]
+        return {
+            "rollout_id": np.array([rollout.rollout_id for rollout in rollouts], np.int64),
+            "step": np.array([rollout.step for rollout in rollouts], np.int64),
+            "scene_id": np.array([self._scenes[rollout.scene_index].scene_id for rollout in rollouts], dtype=object),
+            "sample": np.array([rollout.sample for rollout in rollouts], np.int64),
+            "version": np.full(len(rollouts), self._version, np.int64),
+            "fault": np.array([clip if isinstance(clip, str) else "" for clip in clips], dtype=object),
+            "sample_rate_hz": np.full(len(rollouts), self._policy.sample_rate_hz, np.int64),
+            "mix": mix,
+            "frames": video,
+            "has_video": np.array([isinstance(clip, Clip) and clip.frames is not None for clip in clips]),
+            "enhanced": enhanced.cpu().numpy(),
+            "action": action.cpu().numpy(),
+            "action_mean": mean.cpu().numpy(),
+            "reference_mean": self._explorer.mean(reference_logits)[scene_of].cpu().numpy(),
+            "reference_enhanced": references,
+            "has_target": np.array([target is not None for target in targets]),
+            **({"target": np.stack([_zeros(samples) if t is None else t for t in targets])} if self._with_target else {}),
+        }
+
+    def _tensor(self, values: np.ndarray) -> torch.Tensor:
+        return torch.from_numpy(values).to(self._device)
+
+
+def audio_duration_s(path: Path) -> float:
+    """Length of an audio file from its header, in seconds."""
+    try:
+        return soundfile.info(path).duration
+    except (RuntimeError, OSError) as error:
+        raise MediaError(f"{path}: cannot be read as audio: {error}") from error
+
+
+def _zeros(samples: int) -> np.ndarray:
+    return np.zeros(samples, np.float32)
+
+
+def _or_zeros(clip: Clip | str, name: str, shape: tuple[int, ...], dtype: type) -> np.ndarray:
+    values = None if isinstance(clip, str) else getattr(clip, name)
+    return np.zeros(shape, dtype) if values is None else values
+
+
+def _target(clip: Clip | str, samples: int) -> np.ndarray | None:
+    return None if isinstance(clip, str) or clip.target is None else clip.target[:samples]

@@ -1,0 +1,63 @@
+"""The weight store: versions of the policy, for the rollout pool's gate.
+
+Invariants:
+- Versions are published in order, each once; publishing the same version again with the same bytes is a repetition and harmless.
+- `wait(version, exact)` answers with exactly that version, or with the newest one that is at least it; it never answers with less.
+- The store owns the objects, so a learner's death does not take published weights with it. It keeps the newest `keep` versions.
+
+    learner rank 0 --publish(v)--> store <--wait(step - K)-- rollout actors
+"""
+
+import asyncio
+import time
+from typing import Any
+
+import numpy as np
+import ray
+
+from auricle.errors import DeadlineError
+
+
+class WeightStore:
+    """An async Ray actor: `WeightStore.options(...).remote(keep)` through `ray.remote(num_cpus=0)`."""
+
+    def __init__(self, keep: int) -> None:
+        self._keep = keep
+        self._versions: dict[int, Any] = {}
+        self._latest = -1
+        self._changed = asyncio.Condition()
+
+    async def publish(self, version: int, weights: dict[str, np.ndarray]) -> None:
+        """Make `weights` available as `version`, and forget the oldest beyond `keep`."""
+        self._versions[version] = ray.put(weights)
+        self._latest = max(self._latest, version)
+        for old in sorted(self._versions)[: -self._keep]:
+            del self._versions[old]
+        async with self._changed:
+            self._changed.notify_all()
+
+    async def wait(self, version: int, exact: bool, timeout_s: float) -> tuple[int, list[Any]]:
+        """The version granted and its weights' object reference (in a list, so that Ray passes it on unresolved).
+
+        Raises DeadlineError after timeout_s, and where an exact version is already forgotten.
+        """
+        began = time.monotonic()
+        async with self._changed:
+            try:
+                await asyncio.wait_for(self._changed.wait_for(lambda: self._latest >= version), timeout_s)
+            except TimeoutError:
+                raise DeadlineError(
+                    f"policy version {version} was not published within {time.monotonic() - began:.0f} s (newest: {self._latest}); the learner pool stands still"
+                ) from None
+        granted = version if exact else self._latest
+        if granted not in self._versions:
+            raise DeadlineError(f"policy version {granted} is no longer kept (kept: {sorted(self._versions)}); raise stream.max_staleness")
+        return granted, [self._versions[granted]]
+
+    async def snapshot(self) -> dict[int, list[Any]]:
+        """All kept versions, for a checkpoint."""
+        return {version: [ref] for version, ref in self._versions.items()}
+
+    async def latest(self) -> int:
+        """The newest published version; -1 before the first."""
+        return self._latest

@@ -1,0 +1,194 @@
+"""The ledger: what became of every rollout, on disk as Parquet.
+
+Invariants:
+- Every rollout id ends in exactly one state, `trained` or `dropped` (with a reason).
+- A part file covers whole steps, `steps-AAAAAA-BBBBBB.parquet` for steps A <= step < B, and is written before the checkpoint of step B.
+  Resuming at step B therefore keeps the parts that end at or before B and removes the others: their rollouts are made again, with the same ids.
+- issued = trained + dropped + in flight. Ids are issued in order, so what is issued but in no part is in flight (or was, when the run ended).
+"""
+
+import json
+import os
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from auricle.errors import LedgerError
+
+State = Literal["trained", "dropped"]
+
+VERDICT_TYPE = pa.struct(
+    [
+        ("judge", pa.string()),
+        ("state", pa.string()),
+        ("score", pa.float64()),
+        ("text", pa.string()),
+        ("dimensions", pa.string()),
+        ("spans", pa.list_(pa.struct([("artefact", pa.string()), ("start_s", pa.float64()), ("end_s", pa.float64())]))),
+        ("reason", pa.string()),
+        ("detail", pa.string()),
+        ("prompt_hash", pa.string()),
+        ("model_hash", pa.string()),
+        ("audio_hash", pa.string()),
+        ("latency_s", pa.float64()),
+        ("attempts", pa.int32()),
+    ]
+)
+
+SCHEMA = pa.schema(
+    [
+        ("rollout_id", pa.int64()),
+        ("step", pa.int64()),
+        ("scene_id", pa.string()),
+        ("sample", pa.int32()),
+        ("version", pa.int64()),
+        ("state", pa.string()),
+        ("reason", pa.string()),
+        ("reward", pa.float64()),
+        ("verdicts", pa.list_(VERDICT_TYPE)),
+    ]
+)
+
+
+@dataclass(frozen=True)
+class LedgerEntry:
+    """What became of one rollout. reward is None where it was dropped; verdicts maps a judge's name to its answer (docs/design.md)."""
+
+    rollout_id: int
+    step: int
+    scene_id: str
+    sample: int
+    version: int
+    state: State
+    reason: str = ""
+    reward: float | None = None
+    verdicts: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+
+
+def verdict_row(judge: str, answer: Mapping[str, Any]) -> dict[str, Any]:
+    """One judge's answer as a row of the ledger's `verdicts` column."""
+    return {
+        "judge": judge,
+        "state": answer["state"],
+        "score": answer.get("score"),
+        "text": answer.get("rationale") or "",
+        "dimensions": json.dumps(answer.get("dimensions") or {}, sort_keys=True),
+        "spans": [dict(span) for span in answer.get("spans") or ()],
+        "reason": answer.get("reason") or "",
+        "detail": answer.get("detail") or "",
+        "prompt_hash": answer.get("prompt_hash") or "",
+        "model_hash": answer.get("model_hash") or "",
+        "audio_hash": answer.get("audio_hash") or "",
+        "latency_s": answer.get("latency_s"),
+        "attempts": answer.get("attempts"),
+    }
+
+
+def write_part(folder: Path, first_step: int, end_step: int, entries: Iterable[LedgerEntry]) -> Path:
+    """Write the entries of steps [first_step, end_step) as one part, atomically. Returns its path."""
+    rows = [
+        {**{name: getattr(entry, name) for name in SCHEMA.names if name != "verdicts"}, "verdicts": [verdict_row(k, v) for k, v in entry.verdicts.items()]}
+        for entry in sorted(entries, key=lambda entry: entry.rollout_id)
+    ]
+    folder.mkdir(parents=True, exist_ok=True)
+    path = folder / f"steps-{first_step:06d}-{end_step:06d}.parquet"
+    temporary = path.with_suffix(".parquet.tmp")
+    pq.write_table(pa.Table.from_pylist(rows, schema=SCHEMA), temporary)
+    os.replace(temporary, path)
+    return path
+
+
+def part_range(path: Path) -> tuple[int, int]:
+    """First step and end step of a part, from its name."""
+    try:
+        _, first, end = path.stem.split("-")
+        return int(first), int(end)
+    except ValueError:
+        raise LedgerError(f"{path}: not a ledger part; expected a name like steps-000000-000010.parquet") from None
+
+
+def parts(folder: Path) -> list[Path]:
+    """The parts in order of their steps. Raises LedgerError where they overlap or leave a gap."""
+    paths = sorted(folder.glob("*.parquet"), key=part_range)
+    expected = 0
+    for path in paths:
+        first, end = part_range(path)
+        if first != expected:
+            raise LedgerError(f"{path}: begins at step {first}, expected {expected}; a part before it is missing or stands twice")
+        expected = end
+    return paths
+
+
+def truncate(folder: Path, step: int) -> None:
+    """Remove the parts that go beyond `step`, when a run resumes at the checkpoint of that step."""
+    for path in folder.glob("*.parquet"):
+        if part_range(path)[1] > step:
+            path.unlink()
+
+
+def record_issued(folder: Path, issued: int) -> None:
+    """Note, atomically, that ids 0 .. issued-1 have been handed to the rollout pool."""
+    folder.mkdir(parents=True, exist_ok=True)
+    temporary = folder / "issued.json.tmp"
+    temporary.write_text(json.dumps({"issued": issued}))
+    os.replace(temporary, folder / "issued.json")
+
+
+@dataclass(frozen=True)
+class Account:
+    """The ledger's sum. faults lists what does not add up; empty means that it does."""
+
+    issued: int
+    trained: int
+    dropped: int
+    in_flight: int
+    reasons: dict[str, int]
+    faults: tuple[str, ...] = ()
+
+    @property
+    def balanced(self) -> bool:
+        """Whether issued = trained + dropped + in flight, every id once."""
+        return not self.faults
+
+    def sentence(self) -> str:
+        """The printed reconciliation."""
+        return f"issued {self.issued} = trained {self.trained} + dropped {self.dropped} + in flight {self.in_flight}"
+
+
+def read(folder: Path, columns: list[str] | None = None) -> pa.Table:
+    """All parts of a ledger as one table."""
+    paths = parts(folder)
+    if not paths:
+        return SCHEMA.empty_table() if columns is None else SCHEMA.empty_table().select(columns)
+    return pa.concat_tables([pq.read_table(path, columns=columns, schema=SCHEMA) for path in paths])
+
+
+def account(folder: Path) -> Account:
+    """Add the ledger up and check that every id stands in it exactly once."""
+    if not folder.is_dir():
+        raise LedgerError(f"{folder}: no ledger there; give the run's folder, for example runs/demo")
+    table = read(folder, ["rollout_id", "state", "reason", "reward"])
+    ids, states = table["rollout_id"].to_pylist(), table["state"].to_pylist()
+    faults = []
+    if sorted(ids) != list(range(len(ids))):
+        twice = sorted({i for i in ids if ids.count(i) > 1})[:5] if len(set(ids)) < len(ids) else []
+        missing = sorted(set(range(max(ids) + 1)) - set(ids))[:5]
+        faults.append(f"ids are not 0..{len(ids) - 1} once each (twice: {twice}, missing: {missing})")
+    if unknown := sorted(set(states) - {"trained", "dropped"}):
+        faults.append(f"unknown states {unknown}")
+    reasons: dict[str, int] = {}
+    for state, reason, reward in zip(states, table["reason"].to_pylist(), table["reward"].to_pylist(), strict=True):
+        if state == "dropped":
+            reasons[reason or "?"] = reasons.get(reason or "?", 0) + 1
+        elif reward is None or reward != reward:
+            faults.append("a trained rollout has no reward")
+    trained, dropped = states.count("trained"), states.count("dropped")
+    issued_path = folder / "issued.json"
+    issued = int(json.loads(issued_path.read_text())["issued"]) if issued_path.exists() else len(ids)
+    if issued < len(ids):
+        faults.append(f"{len(ids)} rollouts ended, but only {issued} were issued")
+    return Account(issued, trained, dropped, issued - len(ids), reasons, tuple(dict.fromkeys(faults)))

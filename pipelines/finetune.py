@@ -1,0 +1,114 @@
+"""`auricle finetune`: the main job. PPO or GRPO on a pretrained enhancer, rewarded by a panel of judges that listen.
+
+The story: scenes -> cluster -> panel -> (phase: stream and learners, followed step by step) -> samples, report. A phase that breaks is begun
+again at the last checkpoint, a bounded number of times.
+"""
+
+import argparse
+import signal
+import sys
+import threading
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+
+from actors.cluster import cluster
+from auricle.errors import PoolError
+from pipelines.command import EXIT_INTERRUPTED, EXIT_OK, run_verb, verb_parser
+from pipelines.display import Display
+from pipelines.finetune_job import FinetuneJob, Outcome
+from pipelines.finetune_scenes import FinetuneScenes, find_scenes
+from pipelines.run_folder import RunFolder
+from pipelines.settings import Settings
+from pipelines.tracking import Tracker
+
+EXAMPLES = [
+    "auricle finetune --preset tiny --set scenes.folder=corpus/tiny-A",
+    "auricle finetune --set run.name=adapt --set scenes.folder=corpus/tiny-B --set scenes.train_targets=false",
+    "auricle finetune --resume runs/demo",
+    "auricle finetune --resume runs/demo --set finetune.steps=200",
+    "ray job submit --working-dir . -- python -m pipelines.finetune --preset avsec4",
+]
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Entry point; 0 when all steps were made, 3 when the guard or the failure budget stopped the run, 130 after Ctrl-C."""
+    parser = verb_parser("finetune", "Fine-tune a pretrained enhancer by reinforcement learning, rewarded by judges that listen.", EXAMPLES)
+    parser.add_argument("--resume", type=Path, metavar="RUN", help="go on with the run in this folder, from its last checkpoint")
+    return run_verb(parser, story, argv)
+
+
+def story(arguments: argparse.Namespace, settings: Settings) -> int:
+    """The job from beginning to end."""
+    if arguments.resume:
+        run = RunFolder.open(arguments.resume)
+        settings = run.settings(arguments.assignments)
+        run.write_settings(settings)
+    else:
+        run = None
+    scenes = find_scenes(settings)
+    run = run or RunFolder.create(settings)
+    print(f"run folder: {run.path}", flush=True)
+    outcome = finetune(settings, run, scenes)
+    print(outcome.sentence)
+    return outcome.exit_status
+
+
+def finetune(settings: Settings, run: RunFolder, scenes: FinetuneScenes) -> Outcome:
+    """Run the job in `run`; starts and ends the cluster connection, the panel and the pools."""
+    with ExitStack() as stack:
+        tracker = stack.enter_context(Tracker(settings.run, run.path))
+        tracker.log_settings(settings)
+        display = stack.enter_context(Display(settings.run.name, settings.finetune.steps))
+        display.phase("starting Ray")
+        stack.enter_context(cluster(settings.cluster, namespace="auricle"))
+        job = stack.enter_context(FinetuneJob(settings, run, scenes, tracker, display))
+        stack.enter_context(stop_on_signals(job))
+        outcome = follow_to_the_end(job, settings)
+        job.finish(outcome)
+        if outcome.exit_status != EXIT_OK:
+            tracker.end_status = "KILLED" if outcome.exit_status == EXIT_INTERRUPTED else "FINISHED"
+        return outcome
+
+
+def follow_to_the_end(job: FinetuneJob, settings: Settings) -> Outcome:
+    """Phase after phase; a broken one is begun again at the last checkpoint, up to `finetune.restarts` times."""
+    restarts = 0
+    while True:
+        try:
+            outcome = job.run_phase()
+        except PoolError as error:
+            restarts += 1
+            if restarts > settings.finetune.restarts:
+                raise
+            job.note(f"a pool broke ({error}); beginning again at the last checkpoint, restart {restarts} of {settings.finetune.restarts}")
+            continue
+        if outcome is not None:
+            return outcome
+
+
+@contextmanager
+def stop_on_signals(job: FinetuneJob) -> Iterator[None]:
+    """The first Ctrl-C (or SIGTERM, from `ray job stop`) asks for a checkpoint and a clean end; the second one ends at once.
+
+    Set after ray.init, which installs handlers of its own.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+
+    def ask(number: int, frame: object) -> None:
+        if job.stop_asked:
+            raise KeyboardInterrupt
+        job.ask_to_stop("interrupted")
+
+    before = {number: signal.signal(number, ask) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

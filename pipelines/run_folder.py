@@ -1,0 +1,135 @@
+"""A run's folder: what stands where, and how lines are appended and cut back when a run resumes.
+
+    RUN/config.toml  metrics.jsonl  guard.jsonl  events.jsonl  guard/step-000010.json  ledger/  samples/  evaluation/  report.html
+    RUN/checkpoints/step-000120/{enhancer,engine,versions}/  last.json  best.json
+"""
+
+import json
+import os
+import shutil
+import time
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from actors.coordinator import checkpoint_folder, write_json
+from auricle.config import build, merge, parse_assignments, read_toml, to_toml
+from auricle.errors import CheckpointError, ConfigError
+from auricle.learning.guard import Measurement
+from pipelines.settings import Settings
+
+
+class RunFolder:
+    """One run on disk. `create` for a new one, `open` for one that is there."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    @classmethod
+    def create(cls, settings: Settings) -> "RunFolder":
+        """A new folder with the settings in it. Raises ConfigError where a run of that name stands already."""
+        path = (settings.run.folder / settings.run.name).absolute()
+        if (path / "config.toml").exists():
+            raise ConfigError(
+                f"{path}: a run stands there already; resume it (auricle finetune --resume {path}) or give another name (--set run.name=NAME)"
+            )
+        path.mkdir(parents=True, exist_ok=True)
+        run = cls(path)
+        run.write_settings(settings)
+        return run
+
+    @classmethod
+    def open(cls, path: Path) -> "RunFolder":
+        """An existing run. Raises ConfigError where there is none."""
+        if not (path / "config.toml").exists():
+            raise ConfigError(f"{path}: no run there (no config.toml); give the folder of a run, such as runs/demo")
+        return cls(path.absolute())
+
+    def settings(self, assignments: list[str] | None = None) -> Settings:
+        """The run's settings, with `--set` assignments on top."""
+        values = merge(read_toml(self.path / "config.toml"), parse_assignments(assignments or []))
+        return build(Settings, values, source=str(self.path / "config.toml"))
+
+    def write_settings(self, settings: Settings) -> None:
+        """Keep the settings as the run's configuration, atomically."""
+        temporary = self.path / "config.toml.tmp"
+        temporary.write_text(to_toml(settings), encoding="utf-8")
+        os.replace(temporary, self.path / "config.toml")
+
+    def last_checkpoint(self) -> tuple[int, Path] | None:
+        """Step and folder of the newest complete checkpoint; None before the first."""
+        return self._pointer("last.json")
+
+    def best_checkpoint(self) -> tuple[int, Path] | None:
+        """Step and folder of the best checkpoint by guard; None before the first measurement."""
+        return self._pointer("best.json")
+
+    def mark_best(self, step: int, change: Mapping[str, float]) -> None:
+        """Make the checkpoint of `step` the best one."""
+        write_json(
+            self.path / "checkpoints" / "best.json", {"step": step, "folder": checkpoint_folder(self.path, step).name, "change": dict(change)}
+        )
+
+    def prune_checkpoints(self, keep: int, spared: set[int]) -> None:
+        """Remove all but the newest `keep` checkpoints, the best one, and those of the steps in `spared`."""
+        best = self.best_checkpoint()
+        steps = sorted(int(path.name.removeprefix("step-")) for path in (self.path / "checkpoints").glob("step-*"))
+        for step in steps[:-keep]:
+            if step not in spared and (best is None or step != best[0]):
+                shutil.rmtree(checkpoint_folder(self.path, step))
+
+    def append(self, name: str, record: Mapping[str, Any]) -> None:
+        """Append one line to `name` (metrics.jsonl, guard.jsonl, events.jsonl)."""
+        with (self.path / name).open("a", encoding="utf-8") as file:
+            file.write(json.dumps(record) + "\n")
+
+    def event(self, sentence: str, step: int) -> None:
+        """Note something worth knowing."""
+        self.append("events.jsonl", {"step": step, "time_s": time.time(), "event": sentence})
+
+    def lines(self, name: str) -> Iterator[dict[str, Any]]:
+        """The records of `name`; a last line cut off by a kill is passed over."""
+        path = self.path / name
+        for line in path.read_text(encoding="utf-8").splitlines() if path.exists() else []:
+            try:
+                yield json.loads(line)
+            except json.JSONDecodeError:
+                continue
+
+    def write_measurement(self, measurement: Measurement) -> None:
+        """Keep a guard measurement scene by scene, so that a resumed run judges as the first would have."""
+        folder = self.path / "guard"
+        folder.mkdir(exist_ok=True)
+        scores = {name: list(map(float, values)) for name, values in measurement.scores.items()}
+        write_json(folder / f"step-{measurement.step:06d}.json", {"step": measurement.step, "scores": scores})
+
+    def measurements(self) -> list[Measurement]:
+        """All guard measurements, by step."""
+        files = sorted((self.path / "guard").glob("step-*.json"))
+        return [Measurement(**json.loads(path.read_text())) for path in files]
+
+    def rewind(self, step: int) -> None:
+        """Forget what was noted beyond the checkpoint of `step`: it will be done again."""
+        for name, beyond in (("metrics.jsonl", step - 1), ("guard.jsonl", step)):
+            kept = [record for record in self.lines(name) if record["step"] <= beyond]
+            temporary = self.path / f"{name}.tmp"
+            temporary.write_text("".join(json.dumps(record) + "\n" for record in kept), encoding="utf-8")
+            os.replace(temporary, self.path / name)
+        for path in (self.path / "guard").glob("step-*.json"):
+            if int(path.stem.removeprefix("step-")) > step:
+                path.unlink()
+        for path in (self.path / "checkpoints").glob(".partial-*"):
+            shutil.rmtree(path)
+        best = self.path / "checkpoints" / "best.json"
+        if best.exists() and json.loads(best.read_text())["step"] > step:
+            best.unlink()
+
+    def _pointer(self, name: str) -> tuple[int, Path] | None:
+        path = self.path / "checkpoints" / name
+        if not path.exists():
+            return None
+        record = json.loads(path.read_text())
+        folder = path.parent / record["folder"]
+        if not folder.is_dir():
+            raise CheckpointError(f"{path} names {folder}, which is missing; restore it, or remove {path.name} to go back to an older one")
+        return int(record["step"]), folder
