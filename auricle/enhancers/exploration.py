@@ -12,7 +12,7 @@ is averaged over the bins, since summed over a hundred thousand of them any step
 
 import math
 from collections.abc import Sequence
-from typing import Literal
+from typing import Literal, Self
 
 import numpy as np
 import torch
@@ -21,9 +21,11 @@ from pydantic import Field
 from torch import Tensor
 
 from auricle.config import Config
+from auricle.enhancers.interface import Enhancer
 from auricle.errors import ConfigError
 
-DEFAULT_SIGMA = {"knots": 1.0, "white": 0.05}
+DEFAULT_SIGMA = {("knots", "sigmoid"): 1.0, ("knots", "relu"): 0.2, ("white", "sigmoid"): 0.05, ("white", "relu"): 0.05}
+"""By kind and mask: a ReLU's logits are the mask itself, in which 1.0 is everything."""
 _MASK_MARGIN = 1e-4  # white noise leaves (0, 1); the logit must stay finite
 _CACHED_LENGTHS = 16
 
@@ -34,7 +36,7 @@ class ExplorationConfig(Config):
     kind: Literal["knots", "white"] = "knots"
     """`knots`: low-dimensional and smooth, in the logits. `white`: one draw per bin and step, on the mask."""
     sigma: float | None = Field(default=None, gt=0)
-    """Standard deviation of a draw, in logits (`knots`) or mask units (`white`). None: 1.0 and 0.05."""
+    """Standard deviation of a draw, in logits (`knots`) or mask units (`white`). None: as DEFAULT_SIGMA says."""
     bands: int = Field(default=8, ge=2, le=64)
     """Mel-spaced bands over the frequency axis (`knots` only)."""
     knot_s: float = Field(default=0.4, gt=0)
@@ -56,10 +58,15 @@ class Explorer:
         self.config = config
         self.hop_s = hop_s
         self.mask = mask
-        self.sigma = config.sigma if config.sigma is not None else DEFAULT_SIGMA[config.kind]
+        self.sigma = config.sigma if config.sigma is not None else DEFAULT_SIGMA[config.kind, mask]
         self._bands = band_basis(bin_frequencies_hz, config.bands) if config.kind == "knots" else None
         self._bands_inverse = None if self._bands is None else torch.linalg.pinv(self._bands)
         self._cache: dict[tuple, tuple[Tensor, Tensor, Tensor, Tensor]] = {}
+
+    @classmethod
+    def of(cls, enhancer: Enhancer, config: ExplorationConfig) -> Self:
+        """The Explorer of this enhancer's mask."""
+        return cls(enhancer.bin_frequencies_hz, enhancer.hop_s, config, mask=enhancer.mask_kind)
 
     def knots(self, steps: int) -> int:
         """How many entries in time an action has, for a mask of `steps` steps."""

@@ -4,6 +4,7 @@ Shapes: batch, samples (time domain), frames (video), bins (frequency bins or le
 """
 
 from abc import ABC, abstractmethod
+from typing import ClassVar, Literal
 
 import torch
 from jaxtyping import Float, UInt8
@@ -20,6 +21,8 @@ class Enhancer(nn.Module, ABC):
     """
 
     config: Config
+    mask_kind: ClassVar[Literal["sigmoid", "relu"]] = "sigmoid"
+    """The function that squashes the logits into the mask; exploration needs to know it."""
     sample_rate_hz: int
     """Rate of mixture and output, in Hz."""
     frame_rate_hz: float
