@@ -1,12 +1,11 @@
-"""Audio files in and out, rates and alignment. Levels (`auricle.levels`) and the STFT (`auricle.spectrum`) are offered here too.
+"""Audio files in and out. What is done to audio in memory is in `auricle.signals` (rates, alignment), `auricle.levels` and
+`auricle.spectrum`, and offered here too.
 
 Audio in memory is mono float32 of shape [samples], nominally within [-1, 1].
 """
 
 import struct
 from dataclasses import dataclass
-from functools import lru_cache
-from math import gcd
 from pathlib import Path
 from typing import Literal
 
@@ -14,7 +13,6 @@ import av
 import numpy as np
 import soundfile
 from jaxtyping import Float, Float32
-from scipy import signal
 from scipy.io import wavfile
 
 from auricle.errors import MediaError
@@ -26,6 +24,7 @@ from auricle.levels import (
     speech_weighted_rms,
     speech_weighted_snr_db,
 )
+from auricle.signals import align, find_lag_samples, resample
 from auricle.spectrum import istft, stft, stft_steps
 
 __all__ = [
@@ -40,6 +39,7 @@ __all__ = [
     "normalise_loudness",
     "read_audio",
     "resample",
+    "sound_duration_s",
     "speech_weighted_rms",
     "speech_weighted_snr_db",
     "stft",
@@ -51,6 +51,7 @@ AUDIO_SUFFIXES = frozenset({".wav", ".flac", ".ogg", ".mp3", ".aiff", ".aif", ".
 """What libsndfile reads; any other suffix is taken for a container and decoded by FFmpeg."""
 
 MIN_RATE_HZ, MAX_RATE_HZ = 1_000, 768_000
+BLOCK_SAMPLES = 1 << 20
 SILENCE_PEAK = 1e-4
 """A file whose loudest sample is below this (-80 dBFS, 3 steps of 16 bit) counts as silent."""
 
@@ -84,6 +85,15 @@ def audio_info(path: Path | str) -> AudioInfo:
         raise MediaError(f"{path}: holds no samples", fault="empty")
     _check_riff_complete(path)
     return AudioInfo(info.samplerate, info.channels, info.frames)
+
+
+def sound_duration_s(path: Path | str) -> float:
+    """Length of the sound of an audio file (by its header) or of a video (by decoding it), in seconds. Raises MediaError."""
+    path = _existing(path)
+    if path.suffix.lower() in AUDIO_SUFFIXES:
+        return audio_info(path).duration_s
+    samples, rate_hz = _read_container(path)
+    return len(samples) / rate_hz
 
 
 def read_audio(
@@ -147,41 +157,6 @@ def write_audio(
     return clipped
 
 
-def resample(audio: Float[np.ndarray, " samples"], from_hz: int, to_hz: int) -> Float32[np.ndarray, " resampled"]:
-    """Polyphase resampling; ceil(samples * to_hz / from_hz) samples. Stop band 90 dB down from the lower rate's Nyquist frequency on."""
-    audio = np.asarray(audio, dtype=np.float32)
-    if from_hz == to_hz or audio.size == 0:
-        return audio
-    up, down = to_hz // gcd(from_hz, to_hz), from_hz // gcd(from_hz, to_hz)
-    return signal.resample_poly(audio.astype(np.float64), up, down, window=_resampling_filter(max(up, down))).astype(np.float32)
-
-
-def find_lag_samples(audio: Float[np.ndarray, " samples"], reference: Float[np.ndarray, " reference_samples"], max_lag: int) -> int:
-    """By how many samples `audio` comes later than `reference`: the highest cross-correlation within +-max_lag.
-
-    0 where either is silent.
-    """
-    if audio.size == 0 or reference.size == 0:
-        return 0
-    correlation = signal.correlate(np.asarray(audio, np.float64), np.asarray(reference, np.float64), mode="full", method="fft")
-    lags = signal.correlation_lags(audio.size, reference.size, mode="full")
-    near = np.abs(lags) <= max_lag
-    values, lags = correlation[near], lags[near]
-    # Ties (silence, or a lag range that the clips never reach) go to the smallest shift.
-    best = values.max(initial=0.0)
-    candidates = lags[values >= best * (1 - 1e-9)] if best > 0 else np.zeros(1, dtype=int)
-    return int(candidates[np.argmin(np.abs(candidates))])
-
-
-def align(
-    audio: Float[np.ndarray, " samples"], reference: Float[np.ndarray, " reference_samples"], sample_rate_hz: int, max_shift_s: float = 1.0
-) -> tuple[Float32[np.ndarray, " reference_samples"], int]:
-    """`audio` shifted in time to lie on `reference`, cut or padded with zeros to its length; and the lag in samples that was taken out."""
-    lag = find_lag_samples(audio, reference, round(max_shift_s * sample_rate_hz))
-    shifted = np.asarray(audio[lag:] if lag >= 0 else np.concatenate([np.zeros(-lag), audio]), dtype=np.float32)
-    return np.pad(shifted[: reference.size], (0, max(0, reference.size - shifted.size))), lag
-
-
 def _existing(path: Path | str) -> Path:
     path = Path(path)
     if not path.is_file():
@@ -197,14 +172,21 @@ def _read_file(path: Path, sample_rate_hz: int, start_s: float, duration_s: floa
     if info.sample_rate_hz == sample_rate_hz:
         first = min(round(start_s * sample_rate_hz), info.samples)
         count = -1 if duration_s is None else min(round(duration_s * sample_rate_hz), info.samples - first)
+    wanted = info.samples - first if count < 0 else count
+    blocks: list[np.ndarray] = []
     try:
-        samples, rate_hz = soundfile.read(str(path), frames=count, start=first, dtype="float32", always_2d=True)
+        # Block by block: a damaged header may promise more samples than there is memory for.
+        with soundfile.SoundFile(str(path)) as file:
+            file.seek(first)
+            while (left := wanted - sum(len(block) for block in blocks)) > 0:
+                block = file.read(min(left, BLOCK_SAMPLES), dtype="float32", always_2d=True)
+                if len(block) == 0:
+                    done = wanted - left
+                    raise MediaError(f"{path}: cut short: the header promises {wanted} samples, {done} could be decoded", fault="truncated")
+                blocks.append(block)
     except soundfile.SoundFileError as error:
         raise MediaError(f"{path}: cannot be decoded ({_first_line(error)}); is it cut short?") from error
-    expected = info.samples - first if count < 0 else count
-    if len(samples) < expected:
-        raise MediaError(f"{path}: cut short: the header promises {expected} samples, {len(samples)} could be decoded", fault="truncated")
-    return samples, rate_hz
+    return (np.concatenate(blocks) if blocks else np.zeros((0, info.channels), dtype=np.float32)), info.sample_rate_hz
 
 
 def _read_container(path: Path) -> tuple[np.ndarray, int]:
@@ -258,9 +240,3 @@ def _part(audio: np.ndarray, sample_rate_hz: int, start_s: float, duration_s: fl
 
 def _first_line(error: BaseException) -> str:
     return (str(error).strip().splitlines() or [type(error).__name__])[0]
-
-
-@lru_cache(maxsize=32)
-def _resampling_filter(factor: int) -> Float[np.ndarray, " taps"]:
-    zero_crossings, beta, transition = 64, 9.0, 0.09
-    return signal.firwin(2 * zero_crossings * factor + 1, (1 - transition / 2) / factor, window=("kaiser", beta))
