@@ -36,12 +36,20 @@ class JudgeError(AuricleError):
     """A judge that cannot be set up. (A judge that cannot judge one clip returns `Failed` instead.)"""
 
 
+class JudgeUnavailableError(JudgeError):
+    """A judge that does not answer at the moment (its process died, or is overloaded): worth another try."""
+
+
 class MetricError(AuricleError):
     """A metric that cannot be computed for a clip. (It is never replaced by a number.)"""
 
 
 class FailureBudgetError(AuricleError):
     """More judgements failed than the run allows."""
+
+
+class LearningError(AuricleError):
+    """A learner that was given rows it cannot use, or that diverged."""
 
 
 class LedgerError(AuricleError):
