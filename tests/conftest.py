@@ -25,7 +25,20 @@ os.environ.update(
 )
 os.environ.pop("RAY_ADDRESS", None)
 
+import jaxtyping
 import pytest
+from beartype import BeartypeConf, beartype
+
+# Shapes and types of these are checked at every call of the tests. (Not everywhere: beartype cannot see through `Self` and Ray's wrappers.)
+SHAPE_CHECKED = ["auricle.learning", "auricle.spectrum", "auricle.levels", "auricle.enhancers.tf_fusion", "auricle.enhancers.interface"]
+
+
+def check_types(function: Callable[..., Any]) -> Callable[..., Any]:
+    """beartype, with an int accepted where a float is asked for, as type checkers do."""
+    return beartype(function, conf=BeartypeConf(is_pep484_tower=True))
+
+
+jaxtyping.install_import_hook(SHAPE_CHECKED, "tests.conftest.check_types")
 
 SHARED_DATA = Path(__file__).resolve().parents[2] / "shared" / "data"
 

@@ -132,7 +132,7 @@ class _VideoFrontEnd(nn.Module):
 
     def forward(
         self, frames: UInt8[Tensor, "batch frames height width"] | None, batch: int, steps: int, frames_per_step: float
-    ) -> Float[Tensor, "batch steps width"]:
+    ) -> Float[Tensor, "batch steps features"]:
         if frames is None or frames.shape[1] == 0:
             return self.missing.expand(batch, steps, -1)
         present = frames.amax(dim=(2, 3)) > 0
@@ -142,7 +142,7 @@ class _VideoFrontEnd(nn.Module):
 
     def _features(
         self, frames: UInt8[Tensor, "batch frames height width"], present: Bool[Tensor, "batch frames"]
-    ) -> Float[Tensor, "batch frames width"]:
+    ) -> Float[Tensor, "batch frames features"]:
         batch, count = frames.shape[:2]
         images = _contrast(frames, present)
         moving = F.relu(self.motion(images[:, None]))
@@ -161,7 +161,9 @@ def _contrast(frames: Tensor, present: Tensor) -> Float[Tensor, "batch frames he
     return centred / ((centred.square().sum(dim=(1, 2, 3), keepdim=True) / count).sqrt() + 1e-2)
 
 
-def _resample(features: Float[Tensor, "batch frames width"], steps: int, frames_per_step: float) -> Float[Tensor, "batch steps width"]:
+def _resample(
+    features: Float[Tensor, "batch frames features"], steps: int, frames_per_step: float
+) -> Float[Tensor, "batch steps features"]:
     """Linear interpolation at the steps' times. A frame is shown for its whole period, so its middle stands for it; the last one lasts."""
     last = features.shape[1] - 1
     position = (torch.arange(steps, device=features.device) * frames_per_step - 0.5).clamp(0, last)

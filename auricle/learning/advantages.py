@@ -200,5 +200,5 @@ def _scaled(raw: np.ndarray, kept: np.ndarray, members: dict[Hashable, np.ndarra
     return result
 
 
-def _mean(values: np.ndarray) -> np.ndarray:
+def _mean(values: np.ndarray) -> np.ndarray | np.floating:
     return values.mean(axis=0) if len(values) else np.zeros(values.shape[1:])

@@ -8,7 +8,7 @@ import itertools
 from collections.abc import Hashable, Mapping, Sequence
 
 import numpy as np
-from jaxtyping import Bool, Float32, Float64
+from jaxtyping import Bool, Float, Float32, Float64
 
 from auricle.judging.verdict import Span
 
@@ -36,7 +36,7 @@ def span_penalties(
 
 
 def time_credit(
-    penalties: Float32[np.ndarray, "rows knots"], groups: Sequence[Hashable], valid: Bool[np.ndarray, " rows"], spread_floor: float
+    penalties: Float[np.ndarray, "rows knots"], groups: Sequence[Hashable], valid: Bool[np.ndarray, " rows"], spread_floor: float
 ) -> Float64[np.ndarray, "rows knots"]:
     """Penalties minus their mean per knot among the valid samples of the same scene, in units of their spread over the batch.
 
