@@ -130,7 +130,7 @@ def read_audio(
 
 
 def write_audio(
-    path: Path | str, audio: Float[np.ndarray, " samples"], sample_rate_hz: int, *, encoding: Literal["pcm16", "float32"] = "pcm16"
+    path: Path | str, audio: Float[np.ndarray, "..."], sample_rate_hz: int, *, encoding: Literal["pcm16", "float32"] = "pcm16"
 ) -> int:
     """Writes mono audio (wav; other suffixes as libsndfile knows them) under a temporary name and renames it. Returns the samples clipped.
 

@@ -28,9 +28,10 @@ def find_lag_samples(audio: Float[np.ndarray, " samples"], reference: Float[np.n
     lags = signal.correlation_lags(audio.size, reference.size, mode="full")
     near = np.abs(lags) <= max_lag
     values, lags = correlation[near], lags[near]
-    # Ties (silence, or a lag range that the clips never reach) go to the smallest shift.
+    # What is below the rounding of the FFT is no correlation; ties go to the smallest shift.
+    floor = 1e-9 * float(np.linalg.norm(audio) * np.linalg.norm(reference))
     best = values.max(initial=0.0)
-    candidates = lags[values >= best * (1 - 1e-9)] if best > 0 else np.zeros(1, dtype=int)
+    candidates = lags[values >= best - floor] if best > floor else np.zeros(1, dtype=int)
     return int(candidates[np.argmin(np.abs(candidates))])
 
 

@@ -149,7 +149,7 @@ def _described(record: Mapping[str, Any], source: Path) -> dict[str, Any]:
     try:
         kinds = tuple(INTERFERER_KINDS[str(interferer["type"])] for interferer in interferers)
         snr_db = None if record.get("SNR") is None else float(record["SNR"])
-        speaker = _speaker(record.get("target") or {})
+        speaker = str(record["speaker"]) if record.get("speaker") else _speaker(record.get("target") or {})
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         known = ", ".join(INTERFERER_KINDS)
         raise SceneError(
@@ -159,9 +159,7 @@ def _described(record: Mapping[str, Any], source: Path) -> dict[str, Any]:
 
 
 def _speaker(target: Mapping[str, Any]) -> str | None:
-    """`speaker` where given; else from the target's name, `trainval/SPEAKER/00080` or `SPEAKER_080`."""
-    if target.get("speaker"):
-        return str(target["speaker"])
+    """From the target's name, `trainval/SPEAKER/00080` or `SPEAKER_080`."""
     parts = str(target.get("name", "")).split("/")
     if len(parts) > 1:
         return parts[-2]
