@@ -33,7 +33,7 @@ class StepRows:
 
 
 def step_rows(columns: Mapping[str, Any], step: int) -> StepRows:
-    """Rows from the stream's columns (arrays, or lists of arrays). Raises LearningError where one is missing, ragged, or of another step."""
+    """Rows from the stream's columns (arrays, or lists of arrays). Raises LearningError: missing, ragged, or of another step."""
     ids = np.asarray(_needed(columns, "rollout_id"), dtype=np.int64)
     if "step" in columns and not np.all(np.asarray(columns["step"]) == step):
         found = sorted(set(np.asarray(columns["step"]).tolist()))
