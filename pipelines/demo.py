@@ -1,66 +1,90 @@
 """`make demo`: the main job from nothing, on the embedded default, then where to look.
 
-Each step is the verb a user would type, in a process of its own (as it would be), and is shown before it runs. Every demo writes to a new
-folder; nothing of an earlier one is used.
+Each step is the verb a user would type, in a process of its own (as it would be), shown before it runs. Every demo has a new corpus folder
+and a new run; nothing of an earlier one is used.
 """
 
+import argparse
+import shlex
 import subprocess
 import sys
 import time
+from collections.abc import Sequence
 from datetime import datetime
 from pathlib import Path
 
 from rich.console import Console
 
-CONSOLE = Console(highlight=False)
+from pipelines.command import EXIT_ERROR, EXIT_INTERRUPTED, EXIT_OK, load_settings
+from pipelines.reporting.store import default_tracking_uri
+
+CONSOLE = Console(highlight=False, soft_wrap=True)
+GREETING = """Auricle's main job: a pretrained audio-visual enhancer, fine-tuned by what an audio language model says of its work.
+Every part is the real one at small size: vLLM, Ray Data and Serve, DeepSpeed, RLlib's policy and learner, MLflow.
+On two cores it takes about ten minutes.
+"""
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """The story: scenes, the main job, the table, the books, where to look."""
+    parser = argparse.ArgumentParser(prog="make demo", description="The main job on the embedded default; options by ARGS='...'.")
+    parser.add_argument("--preset", default="tiny", help="default: tiny")
+    parser.add_argument("--scenes", default="train=96,dev=24,eval=32", help="scenes a split (default: %(default)s)")
+    parser.add_argument("--set", dest="assignments", action="append", default=[], metavar="A.B=VALUE", help="for finetune; may be repeated")
+    arguments = parser.parse_args(argv)
+
+    began = time.monotonic()
+    name = f"demo-{datetime.now():%Y%m%d-%H%M%S}"
+    settings = load_settings(arguments.preset, [*arguments.assignments, f"run.name={name}"])
+    corpus, run = Path("corpus") / name, settings.run.folder / name
+    preset = ["--preset", arguments.preset]
+    finetune = [part for text in (f"run.name={name}", f"scenes.folder={corpus}", *arguments.assignments) for part in ("--set", text)]
+    CONSOLE.print(GREETING)
+    try:
+        step(
+            "1. Scenes: talkers with faces, in noise and among other talkers", "corpus", "synth", str(corpus), "--scenes", arguments.scenes
+        )
+        step("2. The main job: rollouts, what the listener says of them, PPO", "finetune", *preset, *finetune)
+        step("3. Did it help? On scenes that it never saw", "evaluate", *preset, "--scenes", str(corpus), "--run", str(run))
+        step("4. The report", "report", str(run))
+        step("5. The books: what became of every rollout", "ledger", str(run), "--check")
+    except subprocess.CalledProcessError as error:
+        print(f"demo: `{spoken(error.cmd)}` ended with status {error.returncode}; what was written is in {run}", file=sys.stderr)
+        return max(error.returncode, EXIT_ERROR)
+    except KeyboardInterrupt:
+        print(f"demo: interrupted; what was written is in {run}", file=sys.stderr)
+        return EXIT_INTERRUPTED
+    tell_where_to_look(run, corpus, default_tracking_uri(settings.run))
+    minutes, seconds = divmod(round(time.monotonic() - began), 60)
+    CONSOLE.print(f"demo: done in {minutes} min {seconds} s")
+    return EXIT_OK
 
 
 def step(title: str, verb: str, *arguments: str) -> None:
-    """Show and run one verb; raises CalledProcessError with the verb's own exit status."""
+    """Show and run one verb. Raises CalledProcessError with its exit status; 3 (a guard ended the run early) is a result, not a failure."""
+    command = [sys.executable, "-m", f"pipelines.{verb}", *arguments]
     CONSOLE.rule(f"[bold]{title}", align="left")
-    CONSOLE.print(f"[dim]$ auricle {verb} {' '.join(arguments)}", soft_wrap=True)
+    CONSOLE.print(f"$ {spoken(command)}", style="dim", markup=False)
     began = time.monotonic()
-    subprocess.run([sys.executable, "-m", f"pipelines.{verb}", *arguments], check=True)
-    CONSOLE.print(f"[dim]({time.monotonic() - began:.0f} s)\n")
+    status = subprocess.run(command).returncode
+    if status not in ((EXIT_OK, 3) if verb == "finetune" else (EXIT_OK,)):
+        raise subprocess.CalledProcessError(status, command)
+    CONSOLE.print(f"({time.monotonic() - began:.0f} s)\n", style="dim")
 
 
-def tell_where_to_look(run: Path, database: Path, began: float) -> None:
-    """The closing lines."""
+def spoken(command: Sequence[str]) -> str:
+    """A step's command as one would type it."""
+    return shlex.join(["auricle", command[2].removeprefix("pipelines."), *command[3:]])
+
+
+def tell_where_to_look(run: Path, corpus: Path, tracking_uri: str) -> None:
+    """Where the results lie."""
     CONSOLE.rule("[bold]Where to look", align="left")
-    CONSOLE.print(
-        f"report   {run / 'report.html'}   (open it in a browser: curves, what the listener said, audio before and after)", soft_wrap=True
-    )
-    CONSOLE.print(f"table    {run / 'evaluation.csv'}", soft_wrap=True)
-    CONSOLE.print(f"ledger   .venv/bin/auricle ledger {run} --check", soft_wrap=True)
-    CONSOLE.print(
-        f"MLflow   .venv/bin/mlflow ui --backend-store-uri sqlite:///{database.resolve()}   (then http://127.0.0.1:5000)", soft_wrap=True
-    )
-    minutes, seconds = divmod(round(time.monotonic() - began), 60)
-    CONSOLE.print(f"demo: done in {minutes} min {seconds} s")
-
-
-def main() -> int:
-    """The story: a corpus, the main job, the table."""
-    began = time.monotonic()
-    folder = Path("runs") / f"demo-{datetime.now():%Y%m%d-%H%M%S}"
-    corpus, run = folder / "corpus", folder / "finetune"
-    settings = ["--preset", "tiny", "--set", f"run.folder={folder}", "--set", f"run.name={run.name}", "--set", f"corpus.folder={corpus}"]
-    CONSOLE.print(
-        "Auricle's main job: a pretrained audio-visual enhancer, fine-tuned by what an audio language model says of its work.\n"
-        "Everything is the real part at small size: vLLM, Ray Data and Serve, DeepSpeed, RLlib's policy, MLflow. About ten minutes.\n"
-    )
-    try:
-        step("1. Scenes: synthetic talkers with faces, and noises", "corpus", "synth", str(corpus), "--preset", "tiny")
-        step("2. The main job: rollouts, the listener's words, PPO", "finetune", *settings)
-        step("3. Did it help? Scenes that it never saw", "evaluate", str(run), *settings)
-    except subprocess.CalledProcessError as error:
-        print(f"demo: {' '.join(error.cmd[2:4])} ended with status {error.returncode}; what it wrote is in {folder}", file=sys.stderr)
-        return error.returncode if error.returncode > 0 else 1
-    except KeyboardInterrupt:
-        print(f"demo: interrupted; what was written is in {folder}", file=sys.stderr)
-        return 130
-    tell_where_to_look(run, folder / "mlflow.db", began)
-    return 0
+    CONSOLE.print(f"report   {run / 'report.html'}  (in a browser: curves, audio before and after with the listener's words, the table)")
+    CONSOLE.print(f"table    {run / 'evaluation' / 'table.csv'}")
+    CONSOLE.print(f"MLflow   .venv/bin/mlflow ui --backend-store-uri {tracking_uri}  (then http://127.0.0.1:5000)")
+    CONSOLE.print(f"scenes   {corpus}")
+    CONSOLE.print(f"go on    .venv/bin/auricle finetune --resume {run} --set finetune.steps=...")
 
 
 if __name__ == "__main__":
