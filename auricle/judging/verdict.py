@@ -17,13 +17,14 @@ class Span:
 class Scored:
     """A judgement.
 
-    score: on the judge's own scale, higher is better (listeners and DNSMOS: 1-5; PESQ: 1-4.64; STOI: 0-1; SI-SDR: dB).
+    score: on the judge's own scale, higher is better (listeners and DNSMOS: 1-5; PESQ: 1-4.64; STOI: 0-1; SI-SDR: dB); None where a judge
+    only describes, and another scores its words.
     rationale: the judge's words; empty for metrics.
     dimensions: further scores by name, such as sig, bak, sentiment, expected.
     spans: artefacts in time, for credit in time.
     """
 
-    score: float
+    score: float | None
     rationale: str = ""
     dimensions: dict[str, float] = field(default_factory=dict)
     spans: tuple[Span, ...] = ()

@@ -1,0 +1,111 @@
+"""The judges on Ray Serve: one deployment a judge, whatever kind of judge it is.
+
+Invariants:
+- A judge is built and asked in one thread of its replica, and by no other; the replica's event loop stays free for calls and health.
+- Calls that wait are judged together, up to `batch_calls`; each caller gets its own verdicts, in its order.
+- Nothing a judge does raises through `judge`: what goes wrong is Failed (auricle.judging.judge.judge_safely). What a caller can see
+  raised is the replica's death or a full queue, and `ServeBench` makes JudgeUnavailableError of them.
+- A replica whose judge hangs, or says that it can judge no more, fails its health check: Serve starts another.
+
+    Panel --block--> queue of a replica --several blocks--> judge (its thread) --verdicts--> each Panel call
+"""
+
+import asyncio
+import time
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+from ray import serve
+from ray.exceptions import RayActorError, RayTaskError, WorkerCrashedError
+from ray.serve.config import AutoscalingConfig
+from ray.serve.exceptions import RayServeException
+from ray.serve.handle import DeploymentHandle
+
+from auricle.errors import JudgeError, JudgeUnavailableError
+from auricle.judging.judge import Identity, Judge, JudgeClip, judge_safely
+from auricle.judging.panel import JudgeConfig
+from auricle.judging.registry import build_judge
+from auricle.judging.verdict import Verdict
+
+HANG_FACTOR = 3.0
+"""A batch that takes longer than so many deadlines counts as hanging."""
+MAX_ONGOING = 64
+
+
+@serve.deployment(max_ongoing_requests=MAX_ONGOING, health_check_period_s=5, health_check_timeout_s=30, graceful_shutdown_timeout_s=5)
+class JudgeReplica:
+    """Hosts one judge."""
+
+    def __init__(self, config: dict[str, Any]) -> None:
+        self._config = JudgeConfig.model_validate(config)
+        self._busy_since: float | None = None
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix=f"judge-{self._config.name}")
+        self._judge: Judge = self._thread.submit(
+            build_judge, self._config.kind_or_name, self._config.options, source=f"panel judge {self._config.name!r}, options"
+        ).result()
+        self._batched.set_max_batch_size(self._config.batch_calls)  # type: ignore[attr-defined]
+        self._batched.set_batch_wait_timeout_s(self._config.batch_wait_s)  # type: ignore[attr-defined]
+
+    async def judge(self, clips: list[JudgeClip]) -> tuple[list[Verdict], Identity]:
+        """One verdict a clip, and what they came from."""
+        return await self._batched(clips), self._judge.identity
+
+    @serve.batch
+    async def _batched(self, blocks: list[list[JudgeClip]]) -> list[list[Verdict]]:
+        clips = [clip for block in blocks for clip in block]
+        self._busy_since = time.monotonic()
+        try:
+            verdicts = iter(await asyncio.get_running_loop().run_in_executor(self._thread, judge_safely, self._judge, clips))
+        finally:
+            self._busy_since = None
+        return [[next(verdicts) for _ in block] for block in blocks]
+
+    def check_health(self) -> None:
+        """Called by Serve. Raises where this replica has to be replaced."""
+        busy_s = 0.0 if self._busy_since is None else time.monotonic() - self._busy_since
+        if busy_s > HANG_FACTOR * self._config.deadline_s:
+            raise JudgeError(
+                f"judge {self._config.name!r} has been at one batch for {busy_s:.0f} s; its deadline is {self._config.deadline_s:g} s"
+            )
+        self._judge.check_health()
+
+
+class ServeBench:
+    """`sitting.Bench` over a deployment's handle."""
+
+    def __init__(self, handle: DeploymentHandle) -> None:
+        self._handle = handle
+
+    async def judge(self, clips: list[JudgeClip]) -> tuple[list[Verdict], Identity]:
+        """See `sitting.Bench`."""
+        try:
+            return await self._handle.judge.remote(clips)
+        except RayTaskError as error:
+            raise JudgeUnavailableError(f"{type(error).__name__}: {error.cause}") from error
+        except (RayActorError, WorkerCrashedError, RayServeException) as error:
+            raise JudgeUnavailableError(_first_line(error)) from error
+
+
+def judge_deployment(config: JudgeConfig) -> serve.Application:
+    """The Serve deployment of one judge, with its pool's size and resources."""
+    options: dict[str, Any] = {
+        "name": config.name,
+        "ray_actor_options": {"num_cpus": config.num_cpus, "num_gpus": config.num_gpus},
+        "max_ongoing_requests": max(MAX_ONGOING, 2 * config.batch_size),
+    }
+    if config.max_replicas > config.min_replicas:
+        options["autoscaling_config"] = AutoscalingConfig(
+            min_replicas=config.min_replicas,
+            max_replicas=config.max_replicas,
+            target_ongoing_requests=2,
+            upscale_delay_s=2,
+            downscale_delay_s=30,
+            look_back_period_s=4,
+        )
+    else:
+        options["num_replicas"] = config.max_replicas
+    return JudgeReplica.options(**options).bind(config.model_dump(mode="json"))  # type: ignore[attr-defined]
+
+
+def _first_line(error: Exception) -> str:
+    return f"{type(error).__name__}: {(str(error).strip().splitlines() or [''])[0]}"

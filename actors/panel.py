@@ -1,0 +1,89 @@
+"""The panel on Ray Serve: an ingress that sits judges (auricle.judging.sitting), and how to start and stop it.
+
+    RewardClient / GuardMeter / evaluate / judge --handle--> Panel --handles--> listener, sentiment, dnsmos... (actors.judges)
+
+The main path is the handle: `serve.get_app_handle(app).judge.remote(requests)`. An HTTP route exists only where a Serve config asks for it.
+"""
+
+import logging
+import time
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from ray import serve
+from ray.serve.config import HTTPOptions, ProxyLocation
+from ray.serve.handle import DeploymentHandle
+from ray.serve.schema import ApplicationStatus
+
+from actors.judges import ServeBench, judge_deployment
+from auricle.errors import JudgeError
+from auricle.judging.panel import PanelConfig
+from auricle.judging.registry import check_options
+from auricle.judging.sitting import Sitting
+
+PANEL_APP = "panel"
+POLL_S = 0.2
+
+
+@serve.deployment(name="Panel", health_check_period_s=5, health_check_timeout_s=30, graceful_shutdown_timeout_s=5)
+class Panel:
+    """The ingress: holds no model, only handles and the cache of verdicts."""
+
+    def __init__(self, config: dict[str, Any], judges: dict[str, DeploymentHandle]) -> None:
+        self._config = PanelConfig.model_validate(config)
+        self._sitting = Sitting(self._config, {name: ServeBench(handle) for name, handle in judges.items()})
+
+    async def judge(self, requests: Sequence[Mapping[str, Any]]) -> list[dict[str, dict[str, Any]]]:
+        """One answer a request, in their order; see docs/design.md for both."""
+        return await self._sitting.judge(requests)
+
+
+def build_panel(config: PanelConfig) -> serve.Application:
+    """The Serve application of a panel: what `import_path: actors.panel:build_panel` in a Serve config names, with the panel as its `args`.
+
+    Raises ConfigError where a judge or one of its options is unknown.
+    """
+    for judge in config.judges:
+        check_options(judge.kind_or_name, judge.options, source=f"panel judge {judge.name!r}, options")
+    judges = {judge.name: judge_deployment(judge) for judge in config.judges}
+    panel = Panel.options(  # type: ignore[attr-defined]
+        ray_actor_options={"num_cpus": config.num_cpus}, max_ongoing_requests=config.max_ongoing_requests, num_replicas=1
+    )
+    return panel.bind(config.model_dump(mode="json"), judges)
+
+
+def start_panel(config: PanelConfig, *, app_name: str = PANEL_APP) -> DeploymentHandle:
+    """Start the panel on the Ray cluster this process is connected to, and wait until every judge is ready. Raises JudgeError, ConfigError.
+
+    There is no HTTP route; `serve` itself is started without a proxy where it does not run yet.
+    """
+    application = build_panel(config)
+    serve.start(proxy_location=ProxyLocation.Disabled, http_options=HTTPOptions(host="127.0.0.1"))
+    logging.getLogger("ray.serve").setLevel(logging.WARNING)
+    serve.run_many([serve.RunTarget(application, name=app_name, route_prefix=None)], wait_for_applications_running=False)
+    deadline = time.monotonic() + config.start_timeout_s
+    while (state := _state(app_name)) != ApplicationStatus.RUNNING:
+        late = time.monotonic() > deadline
+        if late or state in (ApplicationStatus.DEPLOY_FAILED, ApplicationStatus.UNHEALTHY):
+            why = _why(app_name)
+            serve.delete(app_name)
+            raise JudgeError(f"the panel {app_name!r} did not start{f' within {config.start_timeout_s:g} s' if late else ''}: {why}")
+        time.sleep(POLL_S)
+    return serve.get_app_handle(app_name)
+
+
+def stop_panel(*, app_name: str = PANEL_APP) -> None:
+    """Take the panel down; the cluster and other applications stay."""
+    serve.delete(app_name)
+
+
+def _state(app_name: str) -> ApplicationStatus:
+    application = serve.status().applications.get(app_name)
+    return application.status if application else ApplicationStatus.NOT_STARTED
+
+
+def _why(app_name: str) -> str:
+    application = serve.status().applications.get(app_name)
+    messages = [deployment.message for deployment in application.deployments.values() if deployment.message] if application else []
+    lines = [message.strip().splitlines()[-1] for message in messages]
+    return " ".join(dict.fromkeys(lines)) or "no judge said why; are there enough logical CPUs and GPUs?"
