@@ -236,8 +236,9 @@ def check_torch_on_offer(python: str, root: Path) -> None:
     done = subprocess.run([python, "-m", "pip", "index", "versions", "torch"], capture_output=True, text=True, stdin=subprocess.DEVNULL)
     if version and done.returncode == 0 and f"{version[1]}+cpu" not in done.stdout:
         raise SetupFault(
-            f"pip's package indexes offer no torch {version[1]}+cpu. Name PyTorch's CPU wheel index (pytorch.org, 'Get started', "
-            "Linux / Pip / CPU shows its address): PIP_EXTRA_INDEX_URL=ADDRESS make venv"
+            f"pip's package indexes offer no torch {version[1]}+cpu for this Python (3.11 is the tested one; AURICLE_PYTHON chooses). "
+            "Where none of them is PyTorch's CPU wheel index, name it (pytorch.org, 'Get started', Linux / Pip / CPU shows its address): "
+            "PIP_EXTRA_INDEX_URL=ADDRESS make venv"
         )
 
 
