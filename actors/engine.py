@@ -18,38 +18,20 @@ import warnings
 from collections.abc import Iterator
 from datetime import timedelta
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import torch
 import torch.distributed as dist
-from pydantic import Field
 from torch import Tensor, nn
 
-from auricle.config import Config
 from auricle.errors import CheckpointError, PoolError
+from auricle.learning.config import EngineConfig
 
 STATE_FILE = "engine.json"
 _TAG = "engine"
 _UNIVERSAL = "universal"
 _NO_GROUP = "this process belongs to no group of learner ranks: call actors.engine.join_group first"
-
-
-class EngineConfig(Config):
-    """One optimiser over one or more ranks."""
-
-    zero_stage: Literal[0, 1, 2, 3] = 0
-    """What DeepSpeed spreads over the ranks: 0 nothing, 1 optimiser state, 2 gradients too, 3 parameters too."""
-    precision: Literal["fp32", "bf16"] = "fp32"
-    """Arithmetic of the network's layers. bf16 is torch's autocast: parameters, spectra and losses stay fp32."""
-    lr: float = Field(default=1e-4, gt=0)
-    """Learning rate of AdamW."""
-    warmup_steps: int = Field(default=0, ge=0)
-    """Optimiser steps over which the learning rate rises to `lr`."""
-    weight_decay: float = Field(default=0.0, ge=0)
-    """Decoupled weight decay of AdamW."""
-    grad_norm: float = Field(default=1.0, ge=0)
-    """Largest norm of a gradient over all parameters; 0: no limit."""
 
 
 def join_group(rank: int, world_size: int, address: str, port: int, *, timeout_s: float, listener: int | None = None) -> None:

@@ -10,14 +10,12 @@ Invariants
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import gymnasium as gym
 import numpy as np
 import torch
-from pydantic import Field
 from ray.rllib.algorithms.ppo import PPOConfig
 from ray.rllib.algorithms.ppo.torch.ppo_torch_learner import PPOTorchLearner
 from ray.rllib.core import DEFAULT_MODULE_ID
@@ -27,66 +25,19 @@ from ray.rllib.core.rl_module.rl_module import RLModule, RLModuleSpec
 from ray.rllib.evaluation.postprocessing import Postprocessing
 from torch import Tensor
 
-from actors.engine import Engine, EngineConfig, gather_objects, join_alone
+from actors.engine import Engine, gather_objects, join_alone
 from actors.policy import ENHANCER_PREFIX, FRAMES, LOGITS, MIX, SCENE_ROW, EnhancementPolicy, model_config
 from auricle.enhancers.checkpoint import load_enhancer, save_enhancer
 from auricle.enhancers.exploration import ExplorationConfig
 from auricle.errors import LearningError
-from auricle.learning.advantages import AdvantageConfig, Advantages, compute_advantages
+from auricle.learning.advantages import Advantages, compute_advantages
 from auricle.learning.batch import StepRows, first_rows, minibatches, step_rows
+from auricle.learning.config import LearnerConfig
 from auricle.learning.losses import gaussian_kl, ppo_clip_loss, ratio_statistics, ratio_sums, value_loss, weighted_mean
-from auricle.learning.supervised import SupervisedLossConfig, enhancement_loss
+from auricle.learning.outcome import RowOutcome, UpdateReport
+from auricle.learning.supervised import enhancement_loss
 
 _WEIGHT, _TOTAL, _REFERENCE, _TARGET = "row_weight", "total_weight", "reference_mean", "target"
-
-
-class LearnerConfig(EngineConfig):
-    """The policy's learner."""
-
-    algorithm: Literal["ppo", "grpo"] = "ppo"
-    """ppo: advantages as `advantages` says. grpo: each scene's samples against their own mean and spread."""
-    clip: float = Field(default=0.2, gt=0, lt=1)
-    """Clip range of the probability ratio, per knot in time."""
-    epochs: int = Field(default=2, ge=1)
-    """Passes over the rows of a step."""
-    minibatch_scenes: int = Field(default=0, ge=0)
-    """Scenes (with all their samples, over all ranks) per optimiser step; 0: all of a step's."""
-    kl_beta: float = Field(default=1e-3, ge=0)
-    """Weight of the KL divergence to the frozen pretrained policy."""
-    anchor_gamma: float = Field(default=0.0, ge=0)
-    """Weight of the supervised loss on the same scenes; above 0 the scenes need clean targets."""
-    value_weight: float = Field(default=0.5, ge=0)
-    """Weight of the critic's loss (baseline `critic` only)."""
-    advantages: AdvantageConfig = AdvantageConfig()
-    """Baseline, scale and credit in time."""
-    anchor: SupervisedLossConfig = SupervisedLossConfig()
-    """The supervised loss behind `anchor_gamma`."""
-
-    def resolved_advantages(self) -> AdvantageConfig:
-        """The advantages' configuration, after `algorithm` had its say."""
-        if self.algorithm == "grpo":
-            return self.advantages.model_copy(update={"baseline": "group", "scale": "group"})
-        return self.advantages
-
-
-@dataclass(frozen=True)
-class RowOutcome:
-    """What became of one rollout: `trained`, or `dropped` with a reason. reward: NaN where a verdict failed."""
-
-    rollout_id: int
-    state: Literal["trained", "dropped"]
-    reason: str
-    reward: float
-    advantage: float
-
-
-@dataclass(frozen=True)
-class UpdateReport:
-    """One learner step. version: after it. metrics: over all ranks, equal on each. rows: this rank's, in the order given."""
-
-    version: int
-    metrics: dict[str, float]
-    rows: list[RowOutcome]
 
 
 class PolicyLearner(PPOTorchLearner):

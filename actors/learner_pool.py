@@ -17,35 +17,15 @@ from pathlib import Path
 from typing import Any
 
 import ray
-from pydantic import Field
 from ray.exceptions import GetTimeoutError, RayError, RayTaskError
 
 from actors.learner_rank import LearnerRank
-from auricle.config import Config
 from auricle.errors import AuricleError, DeadlineError, PoolError
+from auricle.learning.config import LearnerPoolConfig
 
 logger = logging.getLogger("auricle.learner_pool")
 
 _LOOPBACK = "127.0.0.1"
-
-
-class LearnerPoolConfig(Config):
-    """How many learner ranks there are, and how long they may take."""
-
-    ranks: int = Field(default=1, ge=1)
-    """Learner ranks; the rows of a step are shared among them."""
-    num_cpus: float = Field(default=0.5, ge=0)
-    """Logical CPUs of each rank."""
-    num_gpus: float = Field(default=0.0, ge=0)
-    """GPUs of each rank."""
-    resources: dict[str, float] = {}
-    """Further Ray resources of each rank, such as {"learner": 1} to pin the pool to a kind of node."""
-    start_timeout_s: float = Field(default=180.0, gt=0)
-    """Longest time for all ranks to start, join one another and build the learner, in seconds."""
-    call_timeout_s: float = Field(default=600.0, gt=0)
-    """Longest time for one call of all ranks, and for one rank to wait for another, in seconds."""
-    max_rebuilds: int = Field(default=3, ge=0)
-    """How often `rebuild` may be asked for."""
 
 
 class LearnerPool:

@@ -1,0 +1,77 @@
+"""Supervised training: its configuration, its learning rate, and when it stops."""
+
+import math
+from dataclasses import dataclass, field
+from typing import Any
+
+from pydantic import Field
+
+from auricle.config import Config
+from auricle.learning.config import EngineConfig
+from auricle.learning.remix import RemixConfig
+from auricle.learning.supervised import SupervisedLossConfig
+
+
+class PretrainConfig(Config):
+    """The supervised baseline."""
+
+    enhancer: str = "tf_fusion"
+    """Registered name of the network, or `package.module:Class`."""
+    options: dict[str, Any] = {}
+    """The network's own configuration."""
+    use_video: bool = True
+    """False: the pictures are never shown; for the audio-only ablation."""
+    steps: int = Field(default=3000, ge=1)
+    """Optimiser steps at most; the learning rate falls to its last share over them."""
+    batch_clips: int = Field(default=16, ge=1)
+    """Clips in a step, over all ranks."""
+    engine: EngineConfig = EngineConfig(lr=1e-3, warmup_steps=50, grad_norm=5.0)
+    """Optimiser and ranks' sharing."""
+    last_lr_share: float = Field(default=0.05, ge=0, le=1)
+    """Share of the learning rate that is left at the end of a cosine."""
+    remix: RemixConfig = RemixConfig()
+    """How examples are made."""
+    loss: SupervisedLossConfig = SupervisedLossConfig()
+    """What they are judged by."""
+    validate_every: int = Field(default=150, ge=1)
+    """Steps between two validations; a checkpoint is written at each."""
+    validation_scenes: int = Field(default=32, ge=1)
+    """Dev scenes that are enhanced and scored each time."""
+    patience: int = Field(default=8, ge=1)
+    """Validations without a new best after which the training stops."""
+
+
+def lr_scale(step: int, config: PretrainConfig) -> float:
+    """The learning rate of `step` relative to the configured one: a cosine from 1 to `last_lr_share`."""
+    done = min(1.0, step / config.steps)
+    return config.last_lr_share + (1.0 - config.last_lr_share) * 0.5 * (1.0 + math.cos(math.pi * done))
+
+
+def validation_score(scores: dict[str, float]) -> float:
+    """One number to choose checkpoints by: PESQ + 5 STOI + SI-SDR / 10, about equal shares of what training gains in each."""
+    return scores["pesq"] + 5.0 * scores["stoi"] + scores["si_sdr"] / 10.0
+
+
+@dataclass
+class EarlyStopping:
+    """Keeps the best validation, and says when to stop. A plain record: `vars` of it is what a checkpoint holds."""
+
+    patience: int
+    best_step: int = -1
+    best_score: float = -math.inf
+    waited: int = 0
+    history: list[tuple[int, float]] = field(default_factory=list)
+
+    def add(self, step: int, score: float) -> bool:
+        """Take the next validation; True where it is the best so far."""
+        self.history.append((step, score))
+        if score > self.best_score:
+            self.best_step, self.best_score, self.waited = step, score, 0
+            return True
+        self.waited += 1
+        return False
+
+    @property
+    def exhausted(self) -> bool:
+        """Whether the last `patience` validations were no better."""
+        return self.waited >= self.patience
