@@ -33,7 +33,7 @@ class ClusterSettings(Config):
     """The Ray cluster a verb runs on."""
 
     address: str = ""
-    """Address of a running cluster (`auto` inside `ray job submit`); empty: $RAY_ADDRESS if set, else a cluster of its own on this machine."""
+    """Address of a running cluster (`auto` inside `ray job submit`). Empty: $RAY_ADDRESS if set, else one of its own on this machine."""
     logical_cpus: int = 8
     """CPUs that a cluster of its own announces. Pools ask for fractions; the operating system shares the real cores."""
     object_store_mib: int = 512
@@ -50,7 +50,7 @@ def cluster(settings: ClusterSettings, *, namespace: str) -> Iterator[None]:
             ray.init(address=address, namespace=namespace, runtime_env={"env_vars": worker_environment()}, log_to_driver=True)
         except (ConnectionError, ValueError) as error:
             raise EnvironmentSetupError(
-                f"no Ray cluster answers at {address!r}: {error}; start one (ray start --head), or unset RAY_ADDRESS to use this machine alone"
+                f"no Ray cluster answers at {address!r}: {error}; start one (ray start --head), or unset RAY_ADDRESS"
             ) from error
     else:
         os.environ.update(worker_environment())

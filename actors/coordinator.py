@@ -54,6 +54,14 @@ class StepReport:
     words: str = ""
 
 
+@dataclass(frozen=True)
+class Committed:
+    """A checkpoint that is complete, under its final name."""
+
+    step: int
+    folder: str
+
+
 def checkpoint_folder(run_folder: Path, step: int) -> Path:
     """Where the checkpoint after `step` steps lives."""
     return run_folder / "checkpoints" / f"step-{step:06d}"
@@ -73,6 +81,7 @@ class RunCoordinator:
         *,
         world_size: int,
         first_step: int,
+        phase_end_step: int,
         end_step: int,
         global_batch: int,
         max_staleness: int,
@@ -81,7 +90,7 @@ class RunCoordinator:
     ) -> None:
         self._folder = Path(run_folder)
         self._world_size = world_size
-        self._first_step, self._end_step = first_step, end_step
+        self._phase_end_step, self._end_step = phase_end_step, end_step
         self._global_batch, self._max_staleness = global_batch, max_staleness
         self._checkpoint_every = checkpoint_every
         self._budget = FailureBudget(budget)
@@ -92,7 +101,7 @@ class RunCoordinator:
         self._part_begins = first_step
         self._counts: list[tuple[int, int]] = []
         self._stop_reason = ""
-        self._reports: asyncio.Queue[StepReport] = asyncio.Queue()
+        self._messages: asyncio.Queue[StepReport | Committed] = asyncio.Queue()
         self._heartbeat = time.monotonic()
         ledger.truncate(self._folder / "ledger", first_step)
         self._note_issued(first_step)
@@ -109,7 +118,7 @@ class RunCoordinator:
             self._directives[report.step] = self._decide(report.step)
         return self._directives[report.step]
 
-    async def commit(self, step: int) -> str:
+    async def commit(self, step: int) -> None:
         """Make the partial checkpoint of `step` final: ledger part first, then the rename, then `last.json`. Idempotent."""
         final, partial = checkpoint_folder(self._folder, step), partial_folder(self._folder, step)
         if self._part_begins < step:
@@ -121,20 +130,20 @@ class RunCoordinator:
             shutil.rmtree(final, ignore_errors=True)
             os.replace(partial, final)
         write_json(final.parent / "last.json", {"step": step, "folder": final.name})
-        return str(final)
+        self._messages.put_nowait(Committed(step, str(final)))
 
     async def request_stop(self, reason: str) -> None:
         """Stop, with a checkpoint, at the next step that is not decided yet."""
         self._stop_reason = self._stop_reason or reason
 
-    async def reports(self, timeout_s: float) -> list[StepReport]:
-        """The steps finished since the last call; waits for the first one, up to timeout_s."""
+    async def messages(self, timeout_s: float) -> list[StepReport | Committed]:
+        """What happened since the last call, in order; waits for the first message, up to timeout_s."""
         try:
-            found = [await asyncio.wait_for(self._reports.get(), timeout_s)]
+            found = [await asyncio.wait_for(self._messages.get(), timeout_s)]
         except TimeoutError:
             return []
-        while not self._reports.empty():
-            found.append(self._reports.get_nowait())
+        while not self._messages.empty():
+            found.append(self._messages.get_nowait())
         return found
 
     async def silent_s(self) -> float:
@@ -145,7 +154,8 @@ class RunCoordinator:
         done = step + 1 >= self._end_step
         spent = self._budget.verdict(self._counts)
         reason = "done" if done else (f"failure budget: {spent}" if spent else self._stop_reason)
-        return Directive(checkpoint=bool(reason) or (step + 1) % self._checkpoint_every == 0, stop=bool(reason), reason=reason)
+        checkpoint = bool(reason) or (step + 1) % self._checkpoint_every == 0 or step + 1 == self._phase_end_step
+        return Directive(checkpoint=checkpoint, stop=bool(reason), reason=reason)
 
     def _finish(self, step: int) -> None:
         by_rank = self._arrived.pop(step)
@@ -158,7 +168,7 @@ class RunCoordinator:
         entries = [entry for report in reports for entry in report.entries]
         dropped = sum(entry.state == "dropped" for entry in entries)
         self._counts.append((dropped, len(entries)))
-        self._reports.put_nowait(StepReport(step, time.time(), reports[0].metrics, sums, _words(entries)))
+        self._messages.put_nowait(StepReport(step, time.time(), reports[0].metrics, sums, _words(entries)))
         self._note_issued(step + 1)
 
     def _note_issued(self, finished_steps: int) -> None:

@@ -5,7 +5,7 @@ fails on a scene is NaN there, and never a number.
 """
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -26,7 +26,14 @@ class GuardMeter:
     """A Ray actor: `ray.remote(num_cpus=...)(GuardMeter)`."""
 
     def __init__(
-        self, scenes: Sequence[Scene], enhancer_folder: str, clip_s: float, metrics: Sequence[str], panel: PanelConfig, app_name: str, timeout_s: float
+        self,
+        scenes: Sequence[Scene],
+        enhancer_folder: str,
+        clip_s: float,
+        metrics: Sequence[str],
+        panel: PanelConfig,
+        app_name: str,
+        timeout_s: float,
     ) -> None:
         torch.set_num_threads(1)
         self._enhancer = load_enhancer(enhancer_folder).eval()
@@ -34,14 +41,18 @@ class GuardMeter:
         self._handle = serve.get_app_handle(app_name)
         self._clips = self._load(scenes, clip_s)
 
-    def measure(self, step: int, weights: Mapping[str, np.ndarray] | None) -> Measurement:
-        """Scores of the policy with `weights` (None: as loaded) on every held-out scene; see `Measurement`."""
-        if weights is not None:
-            self._enhancer.load_state_dict({name: torch.from_numpy(np.array(value)) for name, value in weights.items()})
+    def measure(self, step: int, checkpoint: str | None) -> Measurement:
+        """Scores of the policy in the folder `checkpoint` (None: the pretrained one) on every held-out scene; see `Measurement`."""
+        if checkpoint is not None:
+            self._enhancer = load_enhancer(checkpoint).eval()
         enhanced = self.enhance()
-        scores = {name: [self._score(name, clip, audio) for clip, audio in zip(self._clips, enhanced, strict=True)] for name in self._metrics}
+        scores = {
+            name: [self._score(name, clip, audio) for clip, audio in zip(self._clips, enhanced, strict=True)] for name in self._metrics
+        }
         parts, panel = asyncio.run(self._ask_panel(enhanced))
-        return Measurement(step, {"panel": panel, **parts, **{name: values for name, values in scores.items() if not np.all(np.isnan(values))}})
+        return Measurement(
+            step, {"panel": panel, **parts, **{name: values for name, values in scores.items() if not np.all(np.isnan(values))}}
+        )
 
     @torch.no_grad()
     def enhance(self) -> list[np.ndarray]:
@@ -92,4 +103,3 @@ class GuardMeter:
 
 async def _result(response: Any) -> Any:
     return await response
-

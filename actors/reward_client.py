@@ -22,8 +22,9 @@ from ray.exceptions import RayError
 from ray.serve.exceptions import RayServeException
 
 from auricle.config import Config
-from auricle.judging.panel import PanelConfig, parts_of
+from auricle.judging.panel import PanelConfig, parts_of, relative_parts, spans_of
 from auricle.judging.verdict import Failed, verdict_to_dict
+from auricle.learning.credit import span_penalties
 
 
 class RewardConfig(Config):
@@ -51,7 +52,7 @@ class RewardStage:
         self._handle = serve.get_app_handle(app_name)
 
     async def __call__(self, batch: dict[str, np.ndarray]) -> AsyncIterator[dict[str, np.ndarray]]:
-        """Adds `verdicts` (JSON, object), `parts` and, where references came along, `reference_parts` [rows, parts] float32."""
+        """Adds `verdicts` (JSON), `parts` and `reference_parts` [rows, parts] (NaN where not judged), and `credit` [rows, knots] float32."""
         began = time.monotonic()
         usable = [row for row, fault in enumerate(batch["fault"]) if not fault]
         requests = [_request(batch, row, f"{batch['rollout_id'][row]}", batch["enhanced"][row]) for row in usable]
@@ -66,8 +67,12 @@ class RewardStage:
         for row, answer in zip(usable, answers, strict=False):
             by_row[row] = answer
         batch["verdicts"] = np.array([json.dumps(answer) for answer in by_row], dtype=object)
-        batch["parts"] = parts_of(self._panel, by_row)
-        batch["reference_parts"] = _spread_to_scenes(batch, references, parts_of(self._panel, answers[len(usable) :]), batch["parts"])
+        parts = parts_of(self._panel, by_row)
+        batch["reference_parts"] = _spread_to_scenes(batch, references, parts_of(self._panel, answers[len(usable) :]), parts)
+        batch["parts"] = relative_parts(self._panel, parts, batch["reference_parts"])
+        batch["credit"] = np.stack(
+            [span_penalties(spans_of(answer), times) for answer, times in zip(by_row, batch["knot_times_s"], strict=True)]
+        )
         batch["reward_s"] = np.full(rows, (time.monotonic() - began) / rows)
         yield batch
 

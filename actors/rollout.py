@@ -11,19 +11,20 @@ Invariants:
 
 import time
 from collections.abc import Sequence
-from pathlib import Path
+from math import ceil
 from typing import Any
 
 import numpy as np
 import ray
-import soundfile
 import torch
 from pydantic import PositiveFloat, PositiveInt
+from ray.rllib.core.columns import Columns
 
+from actors.policy import ENHANCED, FRAMES, LOGITS, MIX, NOISE_SEEDS, SCENE_ROW, EnhancementPolicy
+from auricle.audio import sound_duration_s
 from auricle.config import Config
-from auricle.enhancers.checkpoint import load_enhancer
-from auricle.enhancers.exploration import ExplorationConfig, explorer_for
-from auricle.errors import MediaError, SceneError
+from auricle.enhancers.exploration import ExplorationConfig
+from auricle.errors import SceneError
 from auricle.learning.schedule import Rollout, RolloutSchedule
 from auricle.learning.staleness import StalenessConfig, required_version
 from auricle.scenes.loading import load_clip
@@ -72,9 +73,8 @@ class RolloutStage:
         self._first_block, self._rows_per_block, self._staleness = first_block, rows_per_block, staleness
         self._with_target, self._with_reference = with_target, with_reference
         self._device = torch.device("cuda" if config.num_gpus > 0 else "cpu")
-        self._policy = load_enhancer(enhancer_folder).to(self._device).eval()
-        self._reference = load_enhancer(enhancer_folder).to(self._device).eval()
-        self._explorer = explorer_for(self._policy, exploration)
+        self._policy = EnhancementPolicy.from_checkpoint(enhancer_folder, exploration).to(self._device).eval()
+        self._reference = EnhancementPolicy.from_checkpoint(enhancer_folder, exploration).to(self._device).eval()
         self._version = -1
         self._clips: dict[tuple[int, int], Clip] = {}
 
@@ -104,7 +104,7 @@ class RolloutStage:
         granted, [reference] = ray.get(self._store.wait.remote(needed, self._staleness.exact_staleness, timeout_s), timeout=timeout_s + 30)
         if granted != self._version:
             weights = ray.get(reference, timeout=timeout_s)
-            self._policy.load_state_dict({name: torch.from_numpy(np.array(value)) for name, value in weights.items()})
+            self._policy.enhancer.load_state_dict({name: torch.from_numpy(np.array(value)) for name, value in weights.items()})
             self._version = granted
         return time.monotonic() - began
 
@@ -121,38 +121,37 @@ class RolloutStage:
         return self._clips[key]
 
     def _load(self, scene: Scene, crop_seed: int) -> Clip:
-        policy = self._policy
-        spare_s = max(0.0, audio_duration_s(scene.mix) - self._config.clip_s)
+        enhancer = self._policy.enhancer
+        spare_s = max(0.0, sound_duration_s(scene.mix) - self._config.clip_s)
         return load_clip(
             scene,
-            sample_rate_hz=policy.sample_rate_hz,
-            frame_rate_hz=policy.frame_rate_hz,
-            frame_size_px=policy.frame_size_px,
+            sample_rate_hz=enhancer.sample_rate_hz,
+            frame_rate_hz=enhancer.frame_rate_hz,
+            frame_size_px=enhancer.frame_size_px,
             start_s=round(spare_s * np.random.default_rng(crop_seed).random(), 3),
             duration_s=self._config.clip_s,
         )
 
-    @torch.no_grad()
     def _columns(self, rollouts: Sequence[Rollout], clips: Sequence[Clip | str]) -> dict[str, np.ndarray]:
         """All columns of a block but the timings. Each scene goes through the network once, however many samples it has."""
-        samples = round(self._config.clip_s * self._policy.sample_rate_hz)
-        frames = round(self._config.clip_s * self._policy.frame_rate_hz)
-        size = self._policy.frame_size_px
+        enhancer = self._policy.enhancer
+        samples = round(self._config.clip_s * enhancer.sample_rate_hz)
+        frames = ceil(self._config.clip_s * enhancer.frame_rate_hz - 1e-6)
+        size = enhancer.frame_size_px
         mix = np.stack([_or_zeros(clip, "mix", (samples,), np.float32) for clip in clips])
         video = np.stack([_or_zeros(clip, "frames", (frames, size, size), np.uint8) for clip in clips])
         first = [row for row, rollout in enumerate(rollouts) if row == 0 or rollout.scene_index != rollouts[row - 1].scene_index]
-        scene_of = np.searchsorted(first, np.arange(len(rollouts)), side="right") - 1
-        unique_mix, unique_video = self._tensor(mix[first]), self._tensor(video[first])
-        logits = self._policy.mask_logits(unique_mix, unique_video)
-        mean = self._explorer.mean(logits)[scene_of]
-        action = self._explorer.sample(mean, [rollout.noise_seed for rollout in rollouts])
-        sampled = self._explorer.apply(logits[scene_of], mean, action)
-        enhanced = self._policy.apply_mask(unique_mix[scene_of], sampled)
-        reference_logits = self._reference.mask_logits(unique_mix, unique_video)
+        scene_row = torch.from_numpy(np.searchsorted(first, np.arange(len(rollouts)), side="right") - 1)
+        batch = {
+            Columns.OBS: {MIX: self._tensor(mix[first]), FRAMES: self._tensor(video[first])},
+            SCENE_ROW: scene_row.to(self._device),
+            NOISE_SEEDS: [rollout.noise_seed for rollout in rollouts],
+        }
+        made = self._policy.forward_exploration(batch)
+        reference = self._reference.forward_inference(batch)
         references = np.full(len(rollouts), b"", dtype=object)
         if self._with_reference:
-            cleaned = self._reference.apply_mask(unique_mix, reference_logits).cpu().numpy()
-            references[first] = [audio.tobytes() for audio in cleaned]
+            references[first] = [audio.tobytes() for audio in reference[ENHANCED].cpu().numpy()]
         targets = [_target(clip, samples) if self._with_target else None for clip in clips]
         return {
             "rollout_id": np.array([rollout.rollout_id for rollout in rollouts], np.int64),
@@ -161,29 +160,22 @@ class RolloutStage:
             "sample": np.array([rollout.sample for rollout in rollouts], np.int64),
             "version": np.full(len(rollouts), self._version, np.int64),
             "fault": np.array([clip if isinstance(clip, str) else "" for clip in clips], dtype=object),
-            "sample_rate_hz": np.full(len(rollouts), self._policy.sample_rate_hz, np.int64),
+            "sample_rate_hz": np.full(len(rollouts), enhancer.sample_rate_hz, np.int64),
             "mix": mix,
             "frames": video,
             "has_video": np.array([isinstance(clip, Clip) and clip.frames is not None for clip in clips]),
-            "enhanced": enhanced.cpu().numpy(),
-            "action": action.cpu().numpy(),
-            "action_mean": mean.cpu().numpy(),
-            "reference_mean": self._explorer.mean(reference_logits)[scene_of].cpu().numpy(),
+            "enhanced": made[ENHANCED].cpu().numpy(),
+            "action": made[Columns.ACTIONS].mT.cpu().numpy(),
+            "action_mean": made[Columns.ACTION_DIST_INPUTS].mT.cpu().numpy(),
+            "reference_mean": reference[Columns.ACTION_DIST_INPUTS].mT.cpu().numpy(),
             "reference_enhanced": references,
+            "knot_times_s": np.tile(self._policy.explorer.knot_times_s(made[LOGITS].shape[2]), (len(rollouts), 1)),
             "has_target": np.array([target is not None for target in targets]),
             **({"target": np.stack([_zeros(samples) if t is None else t for t in targets])} if self._with_target else {}),
         }
 
     def _tensor(self, values: np.ndarray) -> torch.Tensor:
         return torch.from_numpy(values).to(self._device)
-
-
-def audio_duration_s(path: Path) -> float:
-    """Length of an audio file from its header, in seconds."""
-    try:
-        return soundfile.info(path).duration
-    except (RuntimeError, OSError) as error:
-        raise MediaError(f"{path}: cannot be read as audio: {error}") from error
 
 
 def _zeros(samples: int) -> np.ndarray:

@@ -47,7 +47,8 @@ class WeightStore:
                 await asyncio.wait_for(self._changed.wait_for(lambda: self._latest >= version), timeout_s)
             except TimeoutError:
                 raise DeadlineError(
-                    f"policy version {version} was not published within {time.monotonic() - began:.0f} s (newest: {self._latest}); the learner pool stands still"
+                    f"policy version {version} was not published within {time.monotonic() - began:.0f} s (newest: {self._latest}); "
+                    "the learner pool stands still"
                 ) from None
         granted = version if exact else self._latest
         if granted not in self._versions:

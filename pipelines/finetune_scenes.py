@@ -1,33 +1,12 @@
 """The scenes of a fine-tuning run: which are learned from, which are held out for the guard."""
 
 from dataclasses import dataclass, replace
-from pathlib import Path
 
-from pydantic import NonNegativeInt
-
-from auricle.config import Config
 from auricle.errors import EmptyCorpusError
 from auricle.scenes.checks import check_scenes
 from auricle.scenes.layouts import list_scenes
 from auricle.scenes.scene import Scene
 from pipelines.settings import Settings
-
-
-class ScenesSettings(Config):
-    """Where scenes come from."""
-
-    folder: Path = Path("corpus/tiny-A")
-    """A corpus in AVSEC-1/2/3/4 layout, or a plain folder of clips."""
-    train_split: str = "train"
-    """Split learned from."""
-    dev_split: str = "dev"
-    """Held-out split that the guard watches."""
-    train_targets: bool = True
-    """Whether training may use clean targets; false treats the training scenes as unlabelled recordings."""
-    dev_targets: bool = True
-    """Whether the guard may use clean targets; without them it watches non-intrusive metrics only."""
-    limit: NonNegativeInt = 0
-    """Use at most this many training scenes; 0: all."""
 
 
 @dataclass(frozen=True)

@@ -1,7 +1,7 @@
 """A run's folder: what stands where, and how lines are appended and cut back when a run resumes.
 
-    RUN/config.toml  metrics.jsonl  guard.jsonl  events.jsonl  guard/step-000010.json  ledger/  samples/  evaluation/  report.html
-    RUN/checkpoints/step-000120/{enhancer,engine,versions}/  last.json  best.json
+RUN/config.toml  metrics.jsonl  guard.jsonl  events.jsonl  guard/step-000010.json  ledger/  samples/  evaluation/  report.html
+RUN/checkpoints/step-000120/{enhancer,engine,versions}/  last.json  best.json
 """
 
 import json
@@ -31,7 +31,8 @@ class RunFolder:
         path = (settings.run.folder / settings.run.name).absolute()
         if (path / "config.toml").exists():
             raise ConfigError(
-                f"{path}: a run stands there already; resume it (auricle finetune --resume {path}) or give another name (--set run.name=NAME)"
+                f"{path}: a run stands there already; resume it (auricle finetune --resume {path}), "
+                "or give another name (--set run.name=NAME)"
             )
         path.mkdir(parents=True, exist_ok=True)
         run = cls(path)
@@ -67,7 +68,8 @@ class RunFolder:
     def mark_best(self, step: int, change: Mapping[str, float]) -> None:
         """Make the checkpoint of `step` the best one."""
         write_json(
-            self.path / "checkpoints" / "best.json", {"step": step, "folder": checkpoint_folder(self.path, step).name, "change": dict(change)}
+            self.path / "checkpoints" / "best.json",
+            {"step": step, "folder": checkpoint_folder(self.path, step).name, "change": dict(change)},
         )
 
     def prune_checkpoints(self, keep: int, spared: set[int]) -> None:

@@ -2,7 +2,22 @@
 
 from pathlib import Path
 
+from pydantic import NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt
+
+from actors.cluster import ClusterSettings
+from actors.learner import LearnerConfig
+from actors.learner_pool import LearnerPoolConfig
+from actors.reward_client import RewardConfig
+from actors.rollout import RolloutConfig
 from auricle.config import Config
+from auricle.enhancers.chunks import ChunkConfig
+from auricle.enhancers.exploration import ExplorationConfig
+from auricle.judging.panel import PanelConfig
+from auricle.learning.budget import FailureBudgetConfig
+from auricle.learning.guard import GuardConfig
+from auricle.learning.staleness import StalenessConfig
+from auricle.scenes.synth.staging import SynthConfig
+from pipelines.reporting.config import EvaluateConfig
 
 
 class RunSettings(Config):
@@ -20,7 +35,66 @@ class RunSettings(Config):
     """MLflow tracking URI; empty: `sqlite:///FOLDER/mlflow.db`."""
 
 
+class ScenesSettings(Config):
+    """Where scenes come from."""
+
+    folder: Path = Path("corpus/tiny-A")
+    """A corpus in AVSEC-1/2/3/4 layout, or a plain folder of clips."""
+    train_split: str = "train"
+    """Split learned from."""
+    dev_split: str = "dev"
+    """Held-out split that the guard watches."""
+    train_targets: bool = True
+    """Whether training may use clean targets; false treats the training scenes as unlabelled recordings."""
+    dev_targets: bool = True
+    """Whether the guard may use clean targets; without them it watches non-intrusive metrics only."""
+    limit: NonNegativeInt = 0
+    """Use at most this many training scenes; 0: all."""
+
+
+class FinetuneSettings(Config):
+    """The main job's size, and how it goes on when something breaks."""
+
+    enhancer: Path | None = None
+    """Checkpoint folder of the pretrained enhancer; unset: the small one that comes with Auricle."""
+    steps: PositiveInt = 60
+    """Learner steps."""
+    max_minutes: NonNegativeFloat = 0.0
+    """Stop, with a checkpoint, after this many minutes; 0: no limit."""
+    scenes_per_step: PositiveInt = 8
+    """Scenes in a learner step."""
+    samples_per_scene: PositiveInt = 4
+    """Rollouts of each scene in a step."""
+    blocks_per_rank: PositiveInt = 1
+    """Blocks into which a rank's share of a step is divided: more let several rollout actors work on one step."""
+    keep_checkpoints: PositiveInt = 2
+    """Newest checkpoints kept, beside the best one."""
+    restarts: NonNegativeInt = 3
+    """How often a broken phase is begun again at the last checkpoint."""
+    step_timeout_s: PositiveFloat = 300.0
+    """A phase in which no step ends for this long is broken, in seconds."""
+    call_timeout_s: PositiveFloat = 120.0
+    """Deadline of the small remote calls between driver, learners, store and coordinator, in seconds."""
+    samples: NonNegativeInt = 4
+    """Held-out scenes whose audio, before and after, goes into the report."""
+
+
 class Settings(Config):
     """All sections. Presets in `pipelines/configs/` set them; `--set section.key=value` goes on top."""
 
     run: RunSettings = RunSettings()
+    cluster: ClusterSettings = ClusterSettings()
+    scenes: ScenesSettings = ScenesSettings()
+    finetune: FinetuneSettings = FinetuneSettings()
+    exploration: ExplorationConfig = ExplorationConfig()
+    rollout: RolloutConfig = RolloutConfig()
+    staleness: StalenessConfig = StalenessConfig()
+    reward: RewardConfig = RewardConfig()
+    panel: PanelConfig = PanelConfig()
+    learner: LearnerConfig = LearnerConfig()
+    learner_pool: LearnerPoolConfig = LearnerPoolConfig()
+    guard: GuardConfig = GuardConfig()
+    failure_budget: FailureBudgetConfig = FailureBudgetConfig()
+    corpus_synth: SynthConfig = SynthConfig()
+    evaluate: EvaluateConfig = EvaluateConfig()
+    enhance: ChunkConfig = ChunkConfig()

@@ -30,6 +30,6 @@ class FailureBudget:
         if ended < self.config.window or dropped <= self.config.share * ended:
             return ""
         return (
-            f"{dropped} of the last {ended} rollouts were dropped, more than the {self.config.share:.0%} that finetune.failure_budget.share allows; "
+            f"{dropped} of the last {ended} rollouts were dropped, more than the {self.config.share:.0%} that failure_budget.share allows; "
             "the reasons stand in the ledger (auricle ledger RUN)"
         )

@@ -20,7 +20,11 @@ class GuardConfig(Config):
     """Steps between two measurements; a checkpoint is written at each."""
     scenes: PositiveInt = 24
     """Held-out scenes measured."""
-    tolerance: dict[str, NonNegativeFloat] = {"pesq": 0.05, "stoi": 0.01, "si_sdr": 0.5}
+    metrics: tuple[str, ...] = ("pesq", "stoi", "si_sdr", "dnsmos_ovrl")
+    """Metrics measured; the intrusive ones only where held-out scenes have clean targets."""
+    stop: bool = True
+    """Whether a fallen guard stops the run; false only writes it down."""
+    tolerance: dict[str, NonNegativeFloat] = {"pesq": 0.05, "stoi": 0.01, "si_sdr": 0.5, "dnsmos_ovrl": 0.05}
     """Guard metrics, each with the mean fall that is borne, in the metric's own unit (SI-SDR: dB)."""
     patience: PositiveInt = 2
     """Consecutive measurements with a guard fallen, and the panel risen, that stop the run."""
@@ -35,6 +39,11 @@ class Measurement:
 
     step: int
     scores: Mapping[str, Sequence[float]]
+
+    def means(self) -> dict[str, float]:
+        """Each score's mean over the scenes where it is known; scores known nowhere are left out."""
+        known = {name: [value for value in values if np.isfinite(value)] for name, values in self.scores.items()}
+        return {name: float(np.mean(values)) for name, values in known.items() if values}
 
 
 @dataclass(frozen=True)
@@ -64,9 +73,7 @@ class GuardMonitor:
         change, error = {}, {}
         for name, values in measurement.scores.items():
             change[name], error[name] = paired_change(self._start.scores[name], values)
-        fallen = tuple(
-            name for name, borne in self._config.tolerance.items() if name in change and change[name] + 2 * error[name] < -borne
-        )
+        fallen = tuple(name for name, borne in self._config.tolerance.items() if name in change and change[name] + 2 * error[name] < -borne)
         panel = change.get("panel", 0.0)
         self._strikes = self._strikes + 1 if fallen and panel > 0 else 0
         is_best = not fallen and panel > self._best

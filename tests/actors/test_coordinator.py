@@ -1,0 +1,116 @@
+"""The run's coordinator: one directive a step for all ranks, checkpoints that appear whole, a ledger without repetition."""
+
+import asyncio
+import json
+
+from actors.coordinator import Committed, RankReport, RunCoordinator, StepReport, partial_folder
+from auricle.learning.budget import FailureBudgetConfig
+from auricle.ledger import LedgerEntry, account
+
+ROWS = 4
+
+
+def coordinator(folder, *, end_step=6, ranks=2, every=2, phase_end_step=None, share=1.0):
+    return RunCoordinator(
+        str(folder),
+        world_size=ranks,
+        first_step=0,
+        phase_end_step=phase_end_step or end_step,
+        end_step=end_step,
+        global_batch=ROWS * ranks,
+        max_staleness=2,
+        checkpoint_every=every,
+        budget=FailureBudgetConfig(share=share, window=8),
+    )
+
+
+def report(step, rank, *, ranks=2, dropped=0):
+    first = step * ROWS * ranks + rank * ROWS
+    entries = [
+        LedgerEntry(first + row, step, "S", row, 0, "dropped" if row < dropped else "trained", reward=None if row < dropped else 1.0)
+        for row in range(ROWS)
+    ]
+    return RankReport(step, {"reward": 1.0}, {"rows": float(ROWS)}, entries)
+
+
+def finish_step(actor, step, **options):
+    return [asyncio.run(actor.step_done(rank, report(step, rank, **options))) for rank in range(2)]
+
+
+def commit(actor, folder, step):
+    partial_folder(folder, step).mkdir(parents=True)
+    (partial_folder(folder, step) / "engine").touch()
+    asyncio.run(actor.commit(step))
+
+
+def test_ranks_get_one_directive_a_step(run_folder):
+    actor = coordinator(run_folder)
+    directives = [finish_step(actor, step) for step in range(6)]
+    assert all(first == second for first, second in directives)
+    assert [first.checkpoint for first, _ in directives] == [False, True, False, True, False, True]
+    assert [first.stop for first, _ in directives] == [False] * 5 + [True]
+
+
+def test_a_request_to_stop_reaches_all_ranks_at_the_same_step(run_folder):
+    actor = coordinator(run_folder, every=100)
+    early = asyncio.run(actor.step_done(0, report(0, 0)))
+    asyncio.run(actor.request_stop("interrupted"))
+    late = asyncio.run(actor.step_done(1, report(0, 1)))
+    assert early == late
+    assert not late.stop
+    [first, second] = finish_step(actor, 1)
+    assert first == second
+    assert (first.stop, first.checkpoint, first.reason) == (True, True, "interrupted")
+
+
+def test_a_checkpoint_appears_whole_and_with_its_ledger(run_folder):
+    actor = coordinator(run_folder)
+    for step in range(2):
+        finish_step(actor, step)
+    commit(actor, run_folder, 2)
+    assert (run_folder / "checkpoints" / "step-000002" / "engine").exists()
+    assert json.loads((run_folder / "checkpoints" / "last.json").read_text()) == {"step": 2, "folder": "step-000002"}
+    sums = account(run_folder / "ledger")
+    assert (sums.trained, sums.in_flight, sums.balanced) == (16, 24, True)
+    asyncio.run(actor.commit(2))
+    assert account(run_folder / "ledger") == sums
+
+
+def test_a_report_that_comes_twice_is_counted_once(run_folder):
+    actor = coordinator(run_folder)
+    finish_step(actor, 0)
+    finish_step(actor, 0)
+    finish_step(actor, 1)
+    commit(actor, run_folder, 2)
+    assert account(run_folder / "ledger").trained == 16
+
+
+def test_messages_come_in_order_and_merge_the_ranks(run_folder):
+    actor = coordinator(run_folder)
+
+    async def story():
+        for rank in range(2):
+            await actor.step_done(rank, report(0, rank))
+        for rank in range(2):
+            await actor.step_done(rank, report(1, rank))
+        partial_folder(run_folder, 2).mkdir(parents=True)
+        await actor.commit(2)
+        return await actor.messages(0.1)
+
+    messages = asyncio.run(story())
+    assert [type(message) for message in messages] == [StepReport, StepReport, Committed]
+    assert messages[0].sums == {"rows": 8.0}
+
+
+def test_too_many_failures_stop_the_run_with_a_sentence(run_folder):
+    actor = coordinator(run_folder, share=0.5)
+    finish_step(actor, 0, dropped=3)
+    [directive, _] = finish_step(actor, 1, dropped=3)
+    assert directive.stop
+    assert "6 of the last 8 rollouts were dropped" in directive.reason
+
+
+def test_a_phase_ends_with_a_checkpoint(run_folder):
+    actor = coordinator(run_folder, every=100, phase_end_step=1)
+    [directive, _] = finish_step(actor, 0)
+    assert (directive.checkpoint, directive.stop) == (True, False)

@@ -1,0 +1,72 @@
+"""The guard: what counts as fallen, when a run stops, which checkpoint is the best."""
+
+import numpy as np
+import pytest
+
+from auricle.learning.budget import FailureBudget, FailureBudgetConfig
+from auricle.learning.guard import GuardConfig, GuardMonitor, Measurement, paired_change
+
+SCENES = 20
+
+
+def measurement(step, panel, pesq, *, noise=0.01):
+    rng = np.random.default_rng(step)
+    jitter = rng.normal(0, noise, SCENES)
+    base = np.linspace(1, 2, SCENES)
+    return Measurement(step, {"panel": (base + panel).tolist(), "pesq": (base + pesq + jitter).tolist()})
+
+
+def monitor(**options):
+    return GuardMonitor(GuardConfig(tolerance={"pesq": 0.05}, patience=2, **options))
+
+
+def test_a_run_goes_on_while_the_guards_stand():
+    watch = monitor()
+    judgements = [watch.add(measurement(step, 0.1 * step, 0.02 * step)) for step in range(4)]
+    assert not any(judgement.sentence for judgement in judgements)
+    assert [judgement.is_best for judgement in judgements] == [True] * 4
+
+
+def test_a_rising_panel_over_a_falling_guard_stops_the_run_after_its_patience():
+    watch = monitor()
+    watch.add(measurement(0, 0.0, 0.0))
+    first = watch.add(measurement(1, 0.2, -0.2))
+    second = watch.add(measurement(2, 0.3, -0.3))
+    assert (first.fallen, first.is_best, first.sentence) == (("pesq",), False, "")
+    assert second.change["pesq"] == pytest.approx(-0.3, abs=0.01)
+    assert "while pesq fell by" in second.sentence
+    assert "panel's score rose by 0.300" in second.sentence
+
+
+def test_a_guard_that_recovers_costs_nothing():
+    watch = monitor()
+    for step, pesq in enumerate([0.0, -0.2, 0.0, -0.2]):
+        assert not watch.add(measurement(step, 0.1 * step, pesq)).sentence
+
+
+def test_both_falling_is_no_hacking():
+    watch = monitor()
+    watch.add(measurement(0, 0.0, 0.0))
+    assert not any(watch.add(measurement(step, -0.2, -0.3)).sentence for step in range(1, 5))
+
+
+def test_a_fall_within_its_error_is_not_a_fall():
+    watch = monitor()
+    watch.add(measurement(0, 0.0, 0.0))
+    assert watch.add(measurement(1, 0.1, -0.1, noise=1.0)).fallen == ()
+
+
+def test_failed_scores_are_left_out_of_the_change():
+    mean, error = paired_change([1.0, 2.0, float("nan"), 4.0], [2.0, 3.0, 9.0, float("nan")])
+    assert (mean, error) == (1.0, 0.0)
+    assert np.isnan(paired_change([float("nan")], [1.0])[0])
+    assert Measurement(0, {"pesq": [1.0, float("nan")], "stoi": [float("nan")] * 2}).means() == {"pesq": 1.0}
+
+
+@pytest.mark.parametrize(
+    ("counts", "spent"),
+    [([(0, 100)] * 3, False), ([(25, 100)] * 3, True), ([(25, 100)], False), ([(90, 100), (0, 100), (0, 100)], False)],
+)
+def test_the_failure_budget_looks_at_the_latest_rollouts(counts, spent):
+    sentence = FailureBudget(FailureBudgetConfig(share=0.2, window=200)).verdict(counts)
+    assert bool(sentence) == spent
