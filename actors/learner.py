@@ -27,7 +27,7 @@ from torch import Tensor
 
 from actors.engine import Engine, gather_objects, join_alone
 from actors.policy import ENHANCER_PREFIX, FRAMES, LOGITS, MIX, SCENE_ROW, EnhancementPolicy, model_config
-from auricle.enhancers.checkpoint import load_enhancer, save_enhancer
+from auricle.enhancers.checkpoint import load_enhancer
 from auricle.enhancers.exploration import ExplorationConfig
 from auricle.errors import LearningError
 from auricle.learning.advantages import Advantages, compute_advantages
@@ -95,11 +95,6 @@ class PolicyLearner(PPOTorchLearner):
         """The enhancer's weights, whole, as fp32 arrays by the enhancer's own names. Collective."""
         whole = self.engine.weights()
         return {name.removeprefix(ENHANCER_PREFIX): value for name, value in whole.items() if name.startswith(ENHANCER_PREFIX)}
-
-    def save_enhancer(self, folder: Path, weights: Mapping[str, np.ndarray]) -> None:
-        """`weights` as an enhancer's checkpoint of their own."""
-        self._enhancer.load_state_dict({name: torch.from_numpy(value.copy()) for name, value in weights.items()})
-        save_enhancer(self._enhancer, folder)
 
     def save(self, folder: str | Path) -> None:
         """Parameters, optimiser and version into `folder`, which the caller renames into place. Collective."""

@@ -1,9 +1,9 @@
 """The learner pool: one actor a rank, started, watched and rebuilt as a whole.
 
-    LearnerPool(...) -> call ... call -> close
-        ^                 |  a rank dies, or does not answer in time
-        |                 v
-        +------------ rebuild(checkpoint): all ranks killed, new actors, new port, load
+    start --> call ... call --> stop
+      ^         |  a rank dies, or does not answer in time
+      |         v
+      +---- rebuild(checkpoint): kill all ranks, new actors, new port, load
 
 Invariants
 - Every call has a deadline. A call that fails leaves no rank behind: a group that lost one rank can make no further step.
@@ -12,14 +12,15 @@ Invariants
 """
 
 import logging
-from collections.abc import Mapping, Sequence
+import os
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import ray
 from ray.exceptions import GetTimeoutError, RayError, RayTaskError
 
-from actors.learner_rank import LearnerRank
+from actors.engine import join_group, open_port
 from auricle.errors import AuricleError, DeadlineError, PoolError
 from auricle.learning.config import LearnerPoolConfig
 
@@ -28,76 +29,123 @@ logger = logging.getLogger("auricle.learner_pool")
 _LOOPBACK = "127.0.0.1"
 
 
-class LearnerPool:
-    """All ranks of one learner, as the driver sees them: started by the constructor, ended by `close` or the `with` block."""
+class Learner(Protocol):
+    """What a rank hosts: `actors.learner.PolicyLearner`, or `actors.supervised.SupervisedLearner`."""
 
-    def __init__(
-        self,
-        config: LearnerPoolConfig,
-        rank_class: type[LearnerRank],
-        arguments: Sequence[Any],
-        named: Mapping[str, Any] | None = None,
-        *,
-        checkpoint: str | Path | None = None,
-    ) -> None:
-        """arguments, named: of `rank_class.build`, that is, of the learner. Raises PoolError, DeadlineError, or the learner's own error."""
-        self._config, self._rank_class = config, rank_class
-        self._arguments, self._named = tuple(arguments), dict(named or {})
+    version: int
+
+    def save(self, folder: str | Path) -> None: ...
+
+    def load(self, folder: str | Path) -> None: ...
+
+
+class LearnerRank:
+    """The Ray actor of one rank: a thin shell around a learner. `ray.remote(LearnerRank)`."""
+
+    def __init__(self) -> None:
+        self._listener: int | None = None
+        self._learner: Any = None
+
+    def bind(self, address: str) -> tuple[str, int]:
+        """On rank 0: take a free port that the ranks meet at. Empty address: this node's own."""
+        found, port, self._listener = open_port(address or ray.util.get_node_ip_address())
+        return found, port
+
+    def node(self) -> str:
+        """The node this rank runs on."""
+        return ray.get_runtime_context().get_node_id()
+
+    def pid(self) -> int:
+        """The rank's process id on its node."""
+        return os.getpid()
+
+    def setup(self, rank: int, world_size: int, address: str, port: int, build: Callable[[], Learner], timeout_s: float) -> None:
+        """Join the other ranks, and build the learner."""
+        join_group(rank, world_size, address, port, timeout_s=timeout_s, listener=self._listener)
+        self._learner = build()
+
+    def call(self, method: str, *arguments: Any) -> Any:
+        """The learner's method, by name. Most are collective: every rank has to be asked."""
+        return getattr(self._learner, method)(*arguments)
+
+    def apply(self, function: Callable[..., Any], *arguments: Any, **named: Any) -> Any:
+        """`function(learner, ...)` in the rank's process: how a pipeline feeds a share of a stream to a learner where it lives."""
+        return function(self._learner, *arguments, **named)
+
+
+class LearnerPool:
+    """All ranks of one learner, as the driver sees them. A context manager."""
+
+    def __init__(self, build: Callable[[], Learner], config: LearnerPoolConfig) -> None:
+        """build: makes the learner inside a rank that has joined its group, such as functools.partial(PolicyLearner, ...)."""
+        self._build, self._config = build, config
         self._rebuilds = 0
         self.ranks: list[Any] = []
-        self._start(checkpoint)
 
     def __enter__(self) -> "LearnerPool":
+        self.start()
         return self
 
     def __exit__(self, *error: object) -> None:
-        self.close()
+        self.stop()
+
+    def start(self, checkpoint: str | Path | None = None) -> None:
+        """Start all ranks and, where given, go on from a checkpoint. Raises PoolError or DeadlineError."""
+        config, timeout_s = self._config, self._config.start_timeout_s
+        actor = ray.remote(LearnerRank).options(
+            num_cpus=config.num_cpus, num_gpus=config.num_gpus, resources=config.resources or None, max_restarts=0, max_task_retries=0
+        )
+        self.ranks = [actor.remote() for _ in range(config.ranks)]
+        nodes = self._wait("start", [rank.node.remote() for rank in self.ranks], timeout_s)
+        [(address, port)] = self._wait("bind", [self.ranks[0].bind.remote(_LOOPBACK if len(set(nodes)) == 1 else "")], timeout_s)
+        self._wait(
+            "setup",
+            [
+                rank.setup.remote(number, config.ranks, address, port, self._build, config.call_timeout_s)
+                for number, rank in enumerate(self.ranks)
+            ],
+            timeout_s,
+        )
+        if checkpoint is not None:
+            self.call("load", str(checkpoint), timeout_s=timeout_s)
 
     def call(self, method: str, *arguments: Any, timeout_s: float | None = None) -> list[Any]:
-        """The same method of every rank; answers by rank. Raises PoolError, DeadlineError, or the learner's own AuricleError."""
+        """The same method of every rank's learner; answers by rank. Raises PoolError, DeadlineError, or the learner's own AuricleError."""
         return self.call_each(method, [arguments] * self._config.ranks, timeout_s=timeout_s)
 
     def call_each(self, method: str, arguments: Sequence[Sequence[Any]], *, timeout_s: float | None = None) -> list[Any]:
         """As `call`, with arguments of its own for each rank."""
         if not self.ranks:
-            raise PoolError(f"the learner pool is down, so it cannot {method}; rebuild it first")
-        answers = [getattr(rank, method).remote(*own) for rank, own in zip(self.ranks, arguments, strict=True)]
+            raise PoolError(f"the learner pool does not run, so it cannot {method}; start or rebuild it first")
+        answers = [rank.call.remote(method, *own) for rank, own in zip(self.ranks, arguments, strict=True)]
         return self._wait(method, answers, timeout_s or self._config.call_timeout_s)
 
     def rebuild(self, checkpoint: str | Path | None) -> None:
         """All ranks anew, from a checkpoint (None: from the start). Raises PoolError once `max_rebuilds` is spent."""
-        self.close()
+        self._kill()
         self._rebuilds += 1
         if self._rebuilds > self._config.max_rebuilds:
-            raise PoolError(f"the learner ranks were lost {self._rebuilds} times (max_rebuilds = {self._config.max_rebuilds}); see the log")
+            raise PoolError(
+                f"the learner ranks were lost {self._rebuilds} times, more often than learner_pool.max_rebuilds allows; see the log"
+            )
         logger.warning("rebuilding %d learner rank(s) from %s", self._config.ranks, checkpoint or "the start")
-        self._start(checkpoint)
+        self.start(checkpoint)
 
-    def close(self) -> None:
-        """Kill all ranks. Harmless when called twice."""
-        for rank in self.ranks:
-            ray.kill(rank, no_restart=True)
-        self.ranks = []
-
-    def _start(self, checkpoint: str | Path | None) -> None:
-        config, timeout_s = self._config, self._config.start_timeout_s
-        actor = ray.remote(
-            num_cpus=config.num_cpus, num_gpus=config.num_gpus, resources=config.resources or None, max_restarts=0, max_task_retries=0
-        )(self._rank_class)
-        self.ranks = [actor.remote() for _ in range(config.ranks)]
-        nodes = self.call("node", timeout_s=timeout_s)
-        [(address, port)] = self._wait("bind", [self.ranks[0].bind.remote(_LOOPBACK if len(set(nodes)) == 1 else "")], timeout_s)
-        common = (config.ranks, address, port, config.call_timeout_s, self._arguments, self._named)
-        self.call_each("setup", [(rank, *common) for rank in range(config.ranks)], timeout_s=timeout_s)
-        if checkpoint is not None:
-            self.call("load", str(checkpoint), timeout_s=timeout_s)
+    def stop(self) -> None:
+        """Stop all ranks. Harmless when called twice."""
+        self._kill()
 
     def _wait(self, what: str, answers: list[Any], timeout_s: float) -> list[Any]:
         try:
             return _answers(what, answers, timeout_s)
         except BaseException:
-            self.close()
+            self._kill()
             raise
+
+    def _kill(self) -> None:
+        for rank in self.ranks:
+            ray.kill(rank, no_restart=True)
+        self.ranks = []
 
 
 def _answers(what: str, answers: list[Any], timeout_s: float) -> list[Any]:

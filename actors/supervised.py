@@ -10,7 +10,6 @@ Invariants
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
@@ -18,8 +17,6 @@ import torch.distributed as dist
 from torch import Tensor, nn
 
 from actors.engine import Engine, autocast, gather_objects, join_alone
-from actors.learner_rank import LearnerRank
-from auricle.enhancers.checkpoint import save_enhancer
 from auricle.enhancers.interface import Enhancer
 from auricle.enhancers.registry import build_enhancer
 from auricle.errors import LearningError
@@ -75,12 +72,6 @@ class SupervisedLearner:
         """The enhancer's weights, whole, as fp32 arrays. Collective."""
         return {name.removeprefix(_PREFIX): value for name, value in self.engine.weights().items()}
 
-    def save_enhancer(self, folder: Path, weights: Mapping[str, np.ndarray]) -> None:
-        """`weights` as an enhancer's checkpoint of their own."""
-        enhancer = build_enhancer(self.config.enhancer, self.config.options)
-        enhancer.load_state_dict({name: torch.from_numpy(value.copy()) for name, value in weights.items()})
-        save_enhancer(enhancer, folder)
-
     def save(self, folder: str | Path) -> None:
         """Parameters, optimiser and step into `folder`, which the caller renames into place. Collective."""
         self.engine.save(Path(folder), version=self.version)
@@ -104,14 +95,6 @@ class SupervisedLearner:
 
     def _batch(self, arrays: Sequence[np.ndarray]) -> Tensor:
         return torch.from_numpy(np.stack(arrays)).to(self.engine.device)
-
-
-class SupervisedRank(LearnerRank):
-    """A rank that hosts a `SupervisedLearner`."""
-
-    def build(self, *arguments: Any, **named: Any) -> SupervisedLearner:
-        """The learner, inside the group of ranks."""
-        return SupervisedLearner(*arguments, **named)
 
 
 class _Trainee(nn.Module):
