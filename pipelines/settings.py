@@ -5,8 +5,6 @@ from pathlib import Path
 from pydantic import NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt
 
 from actors.cluster import ClusterSettings
-from actors.learner import LearnerConfig
-from actors.learner_pool import LearnerPoolConfig
 from actors.reward_client import RewardConfig
 from actors.rollout import RolloutConfig
 from auricle.config import Config
@@ -14,7 +12,9 @@ from auricle.enhancers.chunks import ChunkConfig
 from auricle.enhancers.exploration import ExplorationConfig
 from auricle.judging.panel import PanelConfig
 from auricle.learning.budget import FailureBudgetConfig
+from auricle.learning.config import LearnerConfig, LearnerPoolConfig
 from auricle.learning.guard import GuardConfig
+from auricle.learning.pretraining import PretrainConfig
 from auricle.learning.staleness import StalenessConfig
 from auricle.scenes.synth.staging import SynthConfig
 from pipelines.reporting.config import EvaluateConfig
@@ -95,6 +95,7 @@ class Settings(Config):
     learner_pool: LearnerPoolConfig = LearnerPoolConfig()
     guard: GuardConfig = GuardConfig()
     failure_budget: FailureBudgetConfig = FailureBudgetConfig()
+    pretrain: PretrainConfig = PretrainConfig()
     corpus_synth: SynthConfig = SynthConfig()
     evaluate: EvaluateConfig = EvaluateConfig()
     enhance: ChunkConfig = ChunkConfig()
