@@ -16,8 +16,8 @@ from auricle.errors import MediaError
 
 VIDEO_SUFFIXES = frozenset({".mp4", ".m4v", ".mov", ".mpg", ".mpeg", ".avi", ".mkv", ".webm", ".ogv", ".ts", ".wmv", ".flv", ".3gp"})
 
-MIN_SHARE_OF_FRAMES = 0.95
-"""A file that gives fewer pictures than this share of what its header promises counts as cut short (edit lists hide a few)."""
+MIN_SHARE_OF_LENGTH = 0.95
+"""A file whose pictures end before this share of the length that its header promises counts as cut short."""
 MAX_GAP_S = 10.0
 """Longest time that one picture may stand still; a damaged time stamp would otherwise ask for millions of pictures."""
 
@@ -36,12 +36,7 @@ class VideoInfo:
 def video_info(path: Path | str) -> VideoInfo:
     """Rate, size and length of a video, without decoding it. Raises MediaError where there is no picture to read."""
     with _opened(path) as (container, stream):
-        length_s = None
-        if stream.duration is not None and stream.time_base is not None:
-            length_s = float(stream.duration * stream.time_base)
-        elif container.duration is not None:
-            length_s = container.duration / av.time_base
-        return VideoInfo(_nominal_rate_hz(stream), stream.width, stream.height, length_s, bool(container.streams.audio))
+        return VideoInfo(_nominal_rate_hz(stream), stream.width, stream.height, _length_s(container, stream), bool(container.streams.audio))
 
 
 def iterate_frames(path: Path | str, frame_rate_hz: float = 25.0) -> Iterator[UInt8[np.ndarray, "height width"]]:
@@ -96,17 +91,28 @@ def _timed_frames(path: Path | str) -> Iterator[tuple[VideoFrame, float, float]]
     """Decoded frames with the seconds, counted from the first, at which each starts and ends."""
     with _opened(path) as (container, stream):
         step_s = 1 / _nominal_rate_hz(stream)
-        first_s, count = None, 0
+        first_s, count, end_s = None, 0, 0.0
         for frame in container.decode(stream):
             time_s = count * step_s if frame.time is None else frame.time
             first_s = time_s if first_s is None else first_s
             length_s = float(frame.duration * frame.time_base) if frame.duration and frame.time_base else step_s
-            count += 1
-            yield frame, time_s - first_s, time_s - first_s + length_s
-        if count + 2 < stream.frames and count < MIN_SHARE_OF_FRAMES * stream.frames:
+            count, end_s = count + 1, time_s - first_s + length_s
+            yield frame, time_s - first_s, end_s
+        promised_s = _length_s(container, stream) or 0.0
+        # Not by the number of pictures: AVI counts those that were never there.
+        if end_s < MIN_SHARE_OF_LENGTH * promised_s - 2 * step_s:
             raise MediaError(
-                f"{path}: cut short: the header promises {stream.frames} pictures, {count} could be decoded", fault="truncated"
+                f"{path}: cut short: the header promises {promised_s:.2f} s of pictures, {end_s:.2f} s are there", fault="truncated"
             )
+
+
+def _length_s(container: InputContainer, stream: VideoStream) -> float | None:
+    if stream.duration is not None and stream.time_base is not None:
+        return float(stream.duration * stream.time_base)
+    # Matroska writes one length for all its streams. Other formats leave FFmpeg to guess it from the bit rate.
+    if container.duration is not None and "matroska" in container.format.name:
+        return container.duration / av.time_base
+    return None
 
 
 def _grey(frame: VideoFrame) -> UInt8[np.ndarray, "height width"]:
