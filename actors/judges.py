@@ -90,7 +90,7 @@ def judge_deployment(config: JudgeConfig) -> serve.Application:
     """The Serve deployment of one judge, with its pool's size and resources."""
     options: dict[str, Any] = {
         "name": config.name,
-        "ray_actor_options": {"num_cpus": config.num_cpus, "num_gpus": config.num_gpus},
+        "ray_actor_options": {"num_cpus": config.num_cpus, "num_gpus": config.num_gpus, "resources": config.resources},
         "max_ongoing_requests": max(MAX_ONGOING, 2 * config.batch_size),
     }
     if config.max_replicas > config.min_replicas:

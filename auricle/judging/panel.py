@@ -55,6 +55,8 @@ class JudgeConfig(Config):
     """Logical CPUs of one process."""
     num_gpus: NonNegativeFloat = 0.0
     """GPUs of one process."""
+    resources: dict[str, NonNegativeFloat] = {}
+    """Further Ray resources of one process, such as {"reward": 1} to pin the pool to a kind of node."""
 
     @model_validator(mode="after")
     def _consistent(self) -> "JudgeConfig":
