@@ -113,7 +113,8 @@ def clipping(speech: Audio, noise: Audio, rate: int, rng: np.random.Generator) -
 
 def drop_outs(speech: Audio, noise: Audio, rate: int, rng: np.random.Generator) -> Damaged:
     """One to five gaps of 40 to 400 ms where there was speech."""
-    envelope = ndimage.uniform_filter1d(speech.astype(np.float64) ** 2, int(0.1 * rate))
+    # The running sum leaves rounding errors below zero in silence.
+    envelope = np.maximum(ndimage.uniform_filter1d(speech.astype(np.float64) ** 2, int(0.1 * rate)), 0.0)
     envelope[: int(0.1 * rate)] = envelope[-int(0.4 * rate) :] = 0.0
     likely = np.where(envelope > 0.1 * envelope.max(), envelope**0.25, 0.0)
     count = int(rng.integers(1, 6))

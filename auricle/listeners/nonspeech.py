@@ -28,7 +28,8 @@ def no_speech(
         time_s = np.arange(samples) / rate
         audio = sum(0.05 * np.sin(2 * np.pi * f * time_s) for f in rng.uniform(60, 4000, int(rng.integers(1, 5))))
     elif way == "modulated":
-        envelope = np.sqrt(ndimage.uniform_filter1d(speech.astype(np.float64) ** 2, int(rng.uniform(0.005, 0.06) * rate)))
+        power = ndimage.uniform_filter1d(speech.astype(np.float64) ** 2, int(rng.uniform(0.005, 0.06) * rate))
+        envelope = np.sqrt(np.maximum(power, 0.0))
         audio = envelope * (noise if rng.random() < 0.5 else rng.standard_normal(samples))
     else:
         power = ndimage.uniform_filter1d(noise.astype(np.float64) ** 2, int(0.05 * rate))

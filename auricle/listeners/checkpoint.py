@@ -1,0 +1,124 @@
+"""Listener checkpoint folders: made anew, assembled from pretrained parts, written and read. The same folder loads in vLLM."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer
+
+from auricle.config import Config
+from auricle.errors import CheckpointError
+from auricle.listeners.configuration import AuricleListenerConfig, tiny_text_config
+from auricle.listeners.features import AuricleFeatureExtractor
+from auricle.listeners.modeling import AuricleListenerForConditionalGeneration
+from auricle.listeners.processing import AuricleListenerProcessor
+from auricle.listeners.prompts import ANSWER, AUDIO, CHAT_TEMPLATE
+from auricle.listeners.registration import register
+from auricle.listeners.vocabulary import make_tokenizer
+
+
+class ListenerConfig(Config):
+    """The network."""
+
+    encoder: dict[str, Any] = {"kind": "conv"}
+    """`kind` "conv" (a convolutional stem and a small transformer) or "ast"; further keys override its sizes (auricle.listeners.configuration)."""
+    audio_encoder: str = ""
+    """Pretrained AST weights: a folder or a hub id such as MIT/ast-finetuned-audioset-10-10-0.4593; empty: random."""
+    text_model: str = ""
+    """Pretrained decoder: a folder or a hub id such as meta-llama/Llama-3.1-8B-Instruct; empty: the tiny Llama, random, with our own vocabulary."""
+    clip_s: float = 3.0
+    """The window in seconds; the large form hears 10.24."""
+    mels: int = 80
+    """Mel bands; AST has 128."""
+    audio_tokens: int = 30
+    """Tokens an audio becomes: in the tiny form one a tenth of a second, so that times can be read off."""
+    sample_rate_hz: int = 16_000
+    """Rate of the audio."""
+
+
+@dataclass(frozen=True)
+class Listener:
+    """A listener in memory."""
+
+    model: AuricleListenerForConditionalGeneration
+    processor: AuricleListenerProcessor
+
+    @property
+    def clip_s(self) -> float:
+        """The longest clip it hears at once, in seconds."""
+        return self.processor.feature_extractor.clip_s
+
+
+def new_listener(config: ListenerConfig, seed: int = 0) -> Listener:
+    """A listener with random weights where no pretrained part is named. Equal seeds give equal weights."""
+    register()
+    kind = "ast" if config.encoder.get("kind") == "ast" else "logmel"
+    extractor = AuricleFeatureExtractor(config.mels, config.sample_rate_hz, clip_s=config.clip_s, kind=kind)
+    tokenizer, text_config = _language(config)
+    processor = AuricleListenerProcessor(extractor, tokenizer, CHAT_TEMPLATE, audio_tokens=config.audio_tokens)
+    model_config = AuricleListenerConfig(
+        encoder=dict(config.encoder),
+        text_config=text_config,
+        mels=config.mels,
+        frames=extractor.frames,
+        audio_tokens=config.audio_tokens,
+        audio_token_id=processor.audio_token_id,
+        bos_token_id=tokenizer.bos_token_id,
+        eos_token_id=tokenizer.eos_token_id,
+        pad_token_id=tokenizer.pad_token_id,
+    )
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        model = AuricleListenerForConditionalGeneration(model_config)
+    if config.text_model:
+        model.language_model = AutoModelForCausalLM.from_pretrained(config.text_model)
+        model.language_model.resize_token_embeddings(len(tokenizer))
+    if config.audio_encoder:
+        model.audio_tower.encoder.model = type(model.audio_tower.encoder.model).from_pretrained(config.audio_encoder)
+    return Listener(model, processor)
+
+
+def save_listener(listener: Listener, folder: Path, *, half: bool = False) -> None:
+    """`config.json`, `model.safetensors`, tokenizer and processor files. half: tensors are stored as float16, and read back as float32."""
+    folder = Path(folder)
+    folder.mkdir(parents=True, exist_ok=True)
+    state = {name: tensor.half() if half else tensor for name, tensor in listener.model.state_dict().items()}
+    listener.model.save_pretrained(folder, state_dict=state, save_original_format=False)
+    # The stored precision is no hint how to compute: both engines read "dtype" from here.
+    listener.model.config.dtype = "float32"
+    listener.model.config.save_pretrained(folder)
+    listener.processor.save_pretrained(folder)
+
+
+def load_listener(folder: Path | str) -> Listener:
+    """The listener of a checkpoint folder, in float32 and evaluation mode. Raises CheckpointError."""
+    register()
+    folder = Path(folder)
+    if not (folder / "config.json").is_file():
+        raise CheckpointError(f"{folder}: no listener checkpoint (no config.json); make one with `auricle calibrate`")
+    try:
+        model, report = AuricleListenerForConditionalGeneration.from_pretrained(folder, dtype=torch.float32, output_loading_info=True)
+        processor = AuricleListenerProcessor.from_pretrained(folder)
+    except (OSError, ValueError, RuntimeError) as error:
+        raise CheckpointError(f"{folder}: not a complete listener checkpoint: {error}") from error
+    if report["missing_keys"] or report["unexpected_keys"]:
+        raise CheckpointError(
+            f"{folder}: tensors missing: {sorted(report['missing_keys'])[:5]}, unknown: {sorted(report['unexpected_keys'])[:5]}; "
+            "the folder belongs to another version of the listener"
+        )
+    return Listener(model.eval(), processor)
+
+
+def _language(config: ListenerConfig) -> tuple[Any, Any]:
+    """The tokenizer and the decoder's configuration."""
+    if not config.text_model:
+        tokenizer = make_tokenizer()
+        return tokenizer, tiny_text_config(len(tokenizer), tokenizer.bos_token_id, tokenizer.eos_token_id, tokenizer.pad_token_id)
+    tokenizer = AutoTokenizer.from_pretrained(config.text_model)
+    tokenizer.add_special_tokens({"additional_special_tokens": [AUDIO, ANSWER]})
+    if tokenizer.pad_token is None:
+        tokenizer.pad_token = tokenizer.eos_token
+    text_config = AutoConfig.from_pretrained(config.text_model)
+    text_config.vocab_size = len(tokenizer)
+    return tokenizer, text_config

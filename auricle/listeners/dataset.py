@@ -1,0 +1,196 @@
+"""Labelled clips for calibration: drawn, damaged, rated by PESQ in parallel processes, and cached on disk by the content of their settings.
+
+A set is a folder: features.npy and references.npy [clips, mels, frames] (float16 log10 mel power), lengths.npy [clips], labels.jsonl. Clip
+number i depends on the seed and i only, so that any number of processes makes the same set.
+"""
+
+import hashlib
+import json
+from collections.abc import Callable, Iterator
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import asdict, dataclass
+from multiprocessing import get_context
+from pathlib import Path
+
+import numpy as np
+from jaxtyping import Float16, Float32, Int64
+
+from auricle.audio import normalise_loudness
+from auricle.config import Config
+from auricle.errors import MetricError
+from auricle.files import replacing
+from auricle.listeners.degradations import degrade
+from auricle.listeners.features import HOP_SAMPLES, log_mels
+from auricle.listeners.labels import Damage, Labels, make_labels
+from auricle.listeners.sources import Part, Sources, find_sources
+from auricle.metrics.intrusive import pesq_wb
+
+RECIPE = 1
+"""Raised whenever the making of clips changes, so that old caches are not taken for new."""
+CHUNK = 50
+LUFS = -26.0
+
+
+class DatasetConfig(Config):
+    """What a listener is calibrated on."""
+
+    speech: tuple[Path, ...] = ()
+    """Folders of clean speech; none: espeak-ng voices only."""
+    noise: tuple[Path, ...] = ()
+    """Folders of recorded noise; none: synthetic noise, music, babble and competing talkers only."""
+    synthetic_share: float = 0.35
+    """Share of clips spoken by espeak-ng voices, 0-1."""
+    clips: int = 10_000
+    """Clips to train on."""
+    held_out_clips: int = 500
+    """Clips of speakers and noises that training never hears, for the report."""
+    clip_s: float = 3.0
+    """The listener's window in seconds; two clips in five are shorter, down to two thirds of it."""
+    sample_rate_hz: int = 16_000
+    """Rate of all audio; PESQ-wb wants 16 kHz."""
+    mels: int = 80
+    """Mel bands of the features."""
+    seed: int = 0
+    """Every draw comes from it."""
+
+
+@dataclass(frozen=True)
+class ClipSet:
+    """A set in memory (the arrays are mapped from disk). kinds: the damage that was drawn for each clip."""
+
+    features: Float16[np.ndarray, "clips mels frames"]
+    references: Float16[np.ndarray, "clips mels frames"]
+    lengths: Int64[np.ndarray, " clips"]
+    labels: list[Labels]
+    kinds: list[str]
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+
+@dataclass(frozen=True)
+class LabelledClip:
+    """One clip as sound, at -26 LUFS, with its clean original."""
+
+    audio: Float32[np.ndarray, " samples"]
+    reference: Float32[np.ndarray, " samples"]
+    labels: Labels
+    kind: str
+
+
+def prepare(
+    config: DatasetConfig, part: Part, cache: Path, *, processes: int, progress: Callable[[int, int], None] | None = None
+) -> ClipSet:
+    """The set of one part: read from the cache, or made there. `progress(done, total)` is called as clips come in."""
+    sources = _sources(config, part)
+    count = config.clips if part == "train" else config.held_out_clips
+    folder = Path(cache) / f"{part}-{_fingerprint(config, sources, count)}"
+    if not (folder / "labels.jsonl").is_file():
+        _make(config, part, count, folder, processes, progress)
+    return read_set(folder)
+
+
+def read_set(folder: Path) -> ClipSet:
+    """A set that `prepare` has written."""
+    lines = [json.loads(line) for line in (folder / "labels.jsonl").read_text(encoding="utf-8").splitlines()]
+    arrays = (np.load(folder / f"{name}.npy", mmap_mode="r") for name in ("features", "references", "lengths"))
+    features, references, lengths = arrays
+    return ClipSet(
+        features, references, np.asarray(lengths), [labels_from_dict(line["labels"]) for line in lines], [line["kind"] for line in lines]
+    )
+
+
+def make_clip(config: DatasetConfig, part: Part, sources: Sources, index: int) -> LabelledClip:
+    """Clip number `index`. Where PESQ finds no utterance another draw is made: a clip without a label is none."""
+    for attempt in range(20):
+        rng = np.random.default_rng([config.seed, 0 if part == "train" else 1, index, attempt])
+        duration_s = config.clip_s * (1.0 if rng.random() < 0.6 else rng.uniform(2 / 3, 1.0))
+        samples = int(duration_s * config.sample_rate_hz)
+        speech = sources.speech_crop(samples, rng)
+        degraded = degrade(speech, sources.noise_crop(samples, rng), config.sample_rate_hz, rng)
+        try:
+            pesq = None if degraded.kind == "no speech" else pesq_wb(speech, degraded.audio, config.sample_rate_hz)
+        except MetricError:
+            continue
+        labels = make_labels(pesq, degraded.damages, duration_s)
+        audio = normalise_loudness(degraded.audio, config.sample_rate_hz, LUFS)
+        return LabelledClip(audio, normalise_loudness(speech, config.sample_rate_hz, LUFS), labels, degraded.kind)
+    raise MetricError(f"calibrate: clip {index}: PESQ failed on 20 draws in a row; are the speech folders really speech?")
+
+
+def labels_from_dict(data: dict) -> Labels:
+    """The inverse of `dataclasses.asdict`, after JSON."""
+    damages = tuple(
+        Damage(item["artefact"], item["severity"], tuple((start, end) for start, end in item["spans"]), item["parameters"])
+        for item in data["damages"]
+    )
+    return Labels(data["quality"], data["pesq"], data["dimensions"], damages, data["duration_s"])
+
+
+def _make(config: DatasetConfig, part: Part, count: int, folder: Path, processes: int, progress: Callable[[int, int], None] | None) -> None:
+    frames = round(config.clip_s * config.sample_rate_hz) // HOP_SAMPLES
+    shape = (count, config.mels, frames)
+    folder.mkdir(parents=True, exist_ok=True)
+    # Filled in place: large sets do not fit into memory. labels.jsonl comes last; its presence says that the set is whole.
+    features, references = (
+        np.lib.format.open_memmap(folder / f"{name}.npy", "w+", np.float16, shape) for name in ("features", "references")
+    )
+    lengths = np.empty(count, dtype=np.int64)
+    lines: list[str] = []
+    for start, chunk in _chunks(config, part, count, processes):
+        for offset, (feature, reference, length, line) in enumerate(chunk):
+            features[start + offset], references[start + offset], lengths[start + offset] = feature, reference, length
+            lines.append(line)
+        if progress:
+            progress(len(lines), count)
+    features.flush()
+    references.flush()
+    np.save(folder / "lengths.npy", lengths)
+    with replacing(folder / "labels.jsonl") as temporary:
+        temporary.write_text("\n".join(lines) + "\n", encoding="utf-8")
+
+
+def _chunks(config: DatasetConfig, part: Part, count: int, processes: int) -> Iterator[tuple[int, list]]:
+    starts = list(range(0, count, CHUNK))
+    jobs = [(config, part, start, min(count, start + CHUNK)) for start in starts]
+    if processes <= 1:
+        yield from zip(starts, map(_chunk, jobs), strict=True)
+        return
+    with ProcessPoolExecutor(processes, mp_context=get_context("spawn")) as pool:
+        yield from zip(starts, pool.map(_chunk, jobs), strict=True)
+
+
+_SOURCES: dict[str, Sources] = {}
+
+
+def _chunk(job: tuple[DatasetConfig, Part, int, int]) -> list[tuple[np.ndarray, np.ndarray, int, str]]:
+    config, part, start, end = job
+    key = f"{part} {config.model_dump_json()}"
+    # Listing the folders once a process; their files are cached inside.
+    sources = _SOURCES.setdefault(key, _sources(config, part)) if key not in _SOURCES else _SOURCES[key]
+    made = []
+    for index in range(start, end):
+        clip = make_clip(config, part, sources, index)
+        line = json.dumps({"kind": clip.kind, "labels": asdict(clip.labels)})
+        made.append((_padded_mels(clip.audio, config), _padded_mels(clip.reference, config), len(clip.audio) // HOP_SAMPLES, line))
+    return made
+
+
+def _padded_mels(audio: np.ndarray, config: DatasetConfig) -> np.ndarray:
+    window = np.zeros(round(config.clip_s * config.sample_rate_hz), dtype=np.float32)
+    window[: len(audio)] = audio[: len(window)]
+    return log_mels(window, config.mels, config.sample_rate_hz).astype(np.float16)
+
+
+def _sources(config: DatasetConfig, part: Part) -> Sources:
+    return find_sources(
+        part, config.speech, config.noise, synthetic_share=config.synthetic_share, seed=config.seed, sample_rate_hz=config.sample_rate_hz
+    )
+
+
+def _fingerprint(config: DatasetConfig, sources: Sources, count: int) -> str:
+    """Settings and files (names and sizes), not folders: the same corpus elsewhere is the same corpus."""
+    settings = config.model_dump(mode="json", exclude={"speech", "noise", "clips", "held_out_clips"})
+    files = [(path.name, path.stat().st_size) for path in (*(path for _, path in sources.speech), *sources.noise)]
+    content = json.dumps([RECIPE, count, settings, sources.voices, sources.noise_kinds, files], sort_keys=True)
+    return hashlib.sha256(content.encode()).hexdigest()[:16]

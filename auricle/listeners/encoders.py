@@ -1,0 +1,129 @@
+"""From features to audio tokens: the encoder, pooling in time, and the bridge into the decoder's space. Shared by transformers and vLLM."""
+
+from typing import Any
+
+import torch
+from jaxtyping import Bool, Float, Int64
+from torch import Tensor, nn
+from transformers import ASTConfig, ASTModel
+
+from auricle.errors import ConfigError
+
+AST_PATCH, AST_STRIDE = 16, 10
+
+
+class ConvEncoder(nn.Module):
+    """Convolutions of stride 2 in frequency and time, then transformer blocks over time: [batch, mels, frames] -> [batch, steps, hidden]."""
+
+    def __init__(self, mels: int, frames: int, channels: list[int], hidden_size: int, layers: int, heads: int, intermediate_size: int):
+        super().__init__()
+        widths = [1, *channels]
+        self.stem = nn.Sequential(
+            *(
+                nn.Sequential(nn.Conv2d(width_in, width_out, 3, stride=2, padding=1), nn.GroupNorm(min(8, width_out), width_out), nn.GELU())
+                for width_in, width_out in zip(widths, channels, strict=False)
+            )
+        )
+        for _ in channels:
+            mels, frames = -(-mels // 2), -(-frames // 2)
+        self.steps = frames
+        self.stride = 2 ** len(channels)
+        self.project = nn.Linear(mels * channels[-1], hidden_size)
+        self.positions = nn.Parameter(torch.randn(frames, hidden_size) * 0.02)
+        self.blocks = nn.ModuleList(Block(hidden_size, heads, intermediate_size) for _ in range(layers))
+        self.norm = nn.LayerNorm(hidden_size)
+
+    def forward(
+        self, features: Float[Tensor, "batch mels frames"], lengths: Int64[Tensor, " batch"]
+    ) -> tuple[Float[Tensor, "batch steps hidden"], Bool[Tensor, "batch steps"]]:
+        """The encoded steps, and which of them hold sound."""
+        hidden = self.project(self.stem(features[:, None]).flatten(1, 2).transpose(1, 2)) + self.positions
+        heard = torch.arange(self.steps, device=features.device) * self.stride < lengths[:, None]
+        for block in self.blocks:
+            hidden = block(hidden, heard)
+        return self.norm(hidden), heard
+
+
+class Block(nn.Module):
+    """A pre-norm transformer block with full attention among the steps that hold sound."""
+
+    def __init__(self, hidden_size: int, heads: int, intermediate_size: int):
+        super().__init__()
+        self.heads = heads
+        self.attention_norm = nn.LayerNorm(hidden_size)
+        self.query_key_value = nn.Linear(hidden_size, 3 * hidden_size)
+        self.out = nn.Linear(hidden_size, hidden_size)
+        self.feed_forward = nn.Sequential(
+            nn.LayerNorm(hidden_size), nn.Linear(hidden_size, intermediate_size), nn.GELU(), nn.Linear(intermediate_size, hidden_size)
+        )
+
+    def forward(self, hidden: Float[Tensor, "batch steps hidden"], heard: Bool[Tensor, "batch steps"]) -> Float[Tensor, "batch steps hidden"]:
+        """Steps without sound are read by none."""
+        batch, steps, size = hidden.shape
+        q, k, v = self.query_key_value(self.attention_norm(hidden)).view(batch, steps, 3, self.heads, -1).permute(2, 0, 3, 1, 4)
+        attended = nn.functional.scaled_dot_product_attention(q, k, v, attn_mask=heard[:, None, None, :])
+        hidden = hidden + self.out(attended.transpose(1, 2).reshape(batch, steps, size))
+        return hidden + self.feed_forward(hidden)
+
+
+class AstEncoder(nn.Module):
+    """transformers' Audio Spectrogram Transformer; its patches are averaged over frequency, so that steps are moments in time."""
+
+    def __init__(self, mels: int, frames: int, hidden_size: int, layers: int, heads: int, intermediate_size: int):
+        super().__init__()
+        config = ASTConfig(
+            hidden_size=hidden_size,
+            num_hidden_layers=layers,
+            num_attention_heads=heads,
+            intermediate_size=intermediate_size,
+            num_mel_bins=mels,
+            max_length=frames,
+            hidden_dropout_prob=0.0,
+            attention_probs_dropout_prob=0.0,
+        )
+        self.model = ASTModel(config)
+        self.bands = (mels - AST_PATCH) // AST_STRIDE + 1
+        self.steps = (frames - AST_PATCH) // AST_STRIDE + 1
+        self.stride = AST_STRIDE
+
+    def forward(
+        self, features: Float[Tensor, "batch mels frames"], lengths: Int64[Tensor, " batch"]
+    ) -> tuple[Float[Tensor, "batch steps hidden"], Bool[Tensor, "batch steps"]]:
+        """As ConvEncoder; AST itself was trained on padded clips and masks nothing."""
+        # The first two states are the class and the distillation token; then patches, frequency outside, time inside.
+        patches = self.model(features.transpose(1, 2)).last_hidden_state[:, 2:]
+        hidden = patches.unflatten(1, (self.bands, self.steps)).mean(1)
+        return hidden, torch.arange(self.steps, device=features.device) * self.stride < lengths[:, None]
+
+
+class AudioTower(nn.Module):
+    """Encoder, masked adaptive average pool to `audio_tokens` equal stretches of the window, and an MLP bridge to the decoder's width.
+
+    Tokens that lie wholly beyond the clip's end are one learned vector.
+    """
+
+    def __init__(self, encoder: dict[str, Any], mels: int, frames: int, audio_tokens: int, text_hidden_size: int):
+        super().__init__()
+        values = dict(encoder)
+        kind = values.pop("kind")
+        kinds: dict[str, type[ConvEncoder] | type[AstEncoder]] = {"conv": ConvEncoder, "ast": AstEncoder}
+        if kind not in kinds:
+            raise ConfigError(f"encoder.kind = {kind!r}: choose one of {', '.join(kinds)}")
+        self.encoder = kinds[kind](mels=mels, frames=frames, **values)
+        self.frames, self.audio_tokens = frames, audio_tokens
+        size = values["hidden_size"]
+        self.bridge = nn.Sequential(nn.LayerNorm(size), nn.Linear(size, 2 * size), nn.GELU(), nn.Linear(2 * size, text_hidden_size))
+        self.beyond = nn.Parameter(torch.randn(text_hidden_size) * 0.02)
+
+    def forward(
+        self, features: Float[Tensor, "batch mels frames"], lengths: Int64[Tensor, " batch"]
+    ) -> Float[Tensor, "batch tokens text_hidden"]:
+        """Audio tokens; token k stands for the k-th of `audio_tokens` equal parts of the window."""
+        hidden, heard = self.encoder(features, lengths)
+        weight = heard.to(hidden.dtype)[:, None]
+        pool = nn.functional.adaptive_avg_pool1d
+        pooled = pool(hidden.transpose(1, 2) * weight, self.audio_tokens) / pool(weight, self.audio_tokens).clamp_min(1e-6)
+        tokens = self.bridge(pooled.transpose(1, 2))
+        starts = torch.arange(self.audio_tokens, device=features.device) * self.frames
+        within = starts < lengths[:, None] * self.audio_tokens
+        return torch.where(within[..., None], tokens, self.beyond)
