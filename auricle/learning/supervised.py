@@ -28,7 +28,7 @@ class SupervisedLossConfig(Config):
     compression: float = Field(default=0.3, gt=0, le=1)
     """Power to which magnitudes are raised."""
     fft_sizes: tuple[int, ...] = (512,)
-    """Windows of the spectra, in samples; the hop is a quarter. Several make a multi-resolution loss."""
+    """Windows of the spectra, in samples; the hop is half of one. Several make a multi-resolution loss."""
 
 
 def enhancement_loss(
@@ -55,17 +55,21 @@ def si_sdr_db(estimate: Float[Tensor, "batch samples"], target: Float[Tensor, "b
 
 def _compressed_distance(estimate: Tensor, target: Tensor, fft_size: int, power: float) -> Float[Tensor, " batch"]:
     """Mean over bins of |difference| of compressed magnitudes, and of the compressed spectra with their phases, half each."""
-    compressed = []
-    for audio in (estimate, target):
-        # Scaled as if the window kept power, so that the floor and the weight mean the same for each size.
-        spectrum = stft(audio, fft_size, fft_size // 4) / fft_size**0.5
-        magnitude = (spectrum.real.square() + spectrum.imag.square() + _COMPRESSION_FLOOR**2).sqrt()
-        compressed.append((magnitude**power, spectrum * magnitude ** (power - 1)))
-    (estimate_size, estimate_phased), (target_size, target_phased) = compressed
-    size = (estimate_size - target_size).abs().mean(dim=(1, 2))
+    with torch.no_grad():
+        target_size, target_phased = _compressed(target, fft_size, power)
+    estimate_size, estimate_phased = _compressed(estimate, fft_size, power)
     difference = estimate_phased - target_phased
     phased = (difference.real.square() + difference.imag.square() + 1e-12).sqrt().mean(dim=(1, 2))
-    return 0.5 * (size + phased)
+    return 0.5 * ((estimate_size - target_size).abs().mean(dim=(1, 2)) + phased)
+
+
+def _compressed(audio: Tensor, fft_size: int, power: float) -> tuple[Tensor, Tensor]:
+    """Magnitudes raised to `power`, and the spectrum with these magnitudes and its own phases."""
+    # Scaled as if the window kept power, so that the floor and the weight mean the same for each size.
+    spectrum = stft(audio, fft_size, fft_size // 2) / fft_size**0.5
+    magnitude = (spectrum.real.square() + spectrum.imag.square() + _COMPRESSION_FLOOR**2).sqrt()
+    gain = magnitude ** (power - 1)
+    return magnitude * gain, spectrum * gain
 
 
 def _rms(audio: Float[Tensor, "batch samples"]) -> Float[Tensor, " batch"]:
