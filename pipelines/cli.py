@@ -12,6 +12,7 @@ VERBS = {
     "evaluate": "tables: noisy / baseline / ours, with confidence intervals",
     "judge": "verdicts on audio files, as JSON lines",
     "enhance": "clean a video or audio file",
+    "report": "the page about a run: curves, audio before and after, the listener's words",
     "compare": "runs side by side, from MLflow",
     "ledger": "what became of every rollout of a run",
 }

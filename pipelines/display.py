@@ -229,7 +229,7 @@ def _guard_row(progress: Progress) -> Text | None:
         change = value - progress.guard_first.get(name, value)
         arrow, style = _arrow(change, how.digits)
         row.append(f"{how.label} {how.text(value)} ")
-        row.append(f"{arrow} {how.text(change, sign=True)}   ", style=style)
+        row.append(f"{arrow} {how.change_text(change)}   ", style=style)
     return row.append(f"(step {progress.guard_step} against the start)", style="dim")
 
 

@@ -46,7 +46,7 @@ def test_the_panel_shows_all_that_matters() -> None:
         "10 / 20",
         "1:40 left",
         "1.000 ± 0.400",
-        "PESQ 1.85 ↑ +0.05",
+        "PESQ 1.85 ↑ +0.050",
         "STOI 0.690 ↓ \N{MINUS SIGN}0.011",
         "panel 3.000 → +0.000",
         "mean 1.5   max 3 versions",

@@ -17,8 +17,14 @@ from pipelines.tracking import UNSENT_FILE, Tracker
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning")
 
 
-def settings_in(folder: Path, **run: object) -> Settings:
-    return Settings(run=RunSettings(folder=folder, name="first", **run))
+@pytest.fixture(scope="module")
+def store(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """One sqlite store for the tests: making one takes MLflow seconds."""
+    return f"sqlite:///{tmp_path_factory.mktemp('mlflow') / 'mlflow.db'}"
+
+
+def settings_in(folder: Path, tracking_uri: str = "", **run: object) -> Settings:
+    return Settings(run=RunSettings(folder=folder, name="first", tracking_uri=tracking_uri, **run))
 
 
 def closed_port() -> int:
@@ -60,16 +66,17 @@ def test_a_run_is_complete_in_mlflow(tmp_path: Path) -> None:
     assert set(run.data.metrics) == {"reward/mean", "reward/part/listener", "loss _kl_"}
     assert [item.path for item in client.list_artifacts(tracker.run_id, "samples/S1")] == ["samples/S1/after.wav"]
     assert not (folder / UNSENT_FILE).exists()
+    assert (tmp_path / "mlflow.db").exists()
 
 
-def test_a_resumed_run_goes_on_in_the_same_mlflow_run(tmp_path: Path) -> None:
-    first = settings_in(tmp_path)
+def test_a_resumed_run_goes_on_in_the_same_mlflow_run(tmp_path: Path, store: str) -> None:
+    first = settings_in(tmp_path, store)
     tracker = Tracker(first.run, tmp_path / "first")
     with pytest.raises(KeyboardInterrupt):
         interrupted_run(tracker, first)
     client = mlflow_client(tracker.uri)
     assert client.get_run(tracker.run_id).info.status == "KILLED"
-    second = settings_in(tmp_path, seed=1)
+    second = settings_in(tmp_path, store, seed=1)
     with Tracker(second.run, tmp_path / "first") as resumed:
         resumed.log_settings(second)
         resumed.log_metrics(1, {"reward/mean": 2.0})
@@ -81,15 +88,15 @@ def test_a_resumed_run_goes_on_in_the_same_mlflow_run(tmp_path: Path) -> None:
     assert [point.value for point in client.get_metric_history(tracker.run_id, "reward/mean")] == [1.0, 2.0]
 
 
-def test_an_error_ends_the_run_as_failed_with_its_text(tmp_path: Path) -> None:
-    settings = settings_in(tmp_path)
+def test_an_error_ends_the_run_as_failed_with_its_text(tmp_path: Path, store: str) -> None:
+    settings = settings_in(tmp_path, store)
     with pytest.raises(ValueError, match="no such judge"), Tracker(settings.run, tmp_path / "first") as tracker:
         raise ValueError("no such judge")
     run = mlflow_client(tracker.uri).get_run(tracker.run_id)
     assert (run.info.status, run.data.tags["error"]) == ("FAILED", "no such judge")
 
 
-def test_an_unreachable_server_costs_one_warning_and_loses_nothing(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+def test_an_unreachable_server_costs_one_warning_and_loses_nothing(tmp_path: Path, store: str, caplog: pytest.LogCaptureFixture) -> None:
     away = settings_in(tmp_path, tracking_uri=f"http://127.0.0.1:{closed_port()}")
     with caplog.at_level(logging.WARNING, "auricle.tracking"), Tracker(away.run, tmp_path / "first", close_timeout_s=0.5) as tracker:
         for step in range(5):
@@ -97,7 +104,7 @@ def test_an_unreachable_server_costs_one_warning_and_loses_nothing(tmp_path: Pat
     messages = [record.getMessage() for record in caplog.records if record.name == "auricle.tracking"]
     assert [("cannot be reached" in text, "resumed" in text) for text in messages] == [(True, False), (False, True)]
     assert tracker.run_id == ""
-    back = settings_in(tmp_path)
+    back = settings_in(tmp_path, store)
     with Tracker(back.run, tmp_path / "first") as resumed:
         resumed.log_metrics(5, {"reward/mean": 5.0})
     history = mlflow_client(resumed.uri).get_metric_history(resumed.run_id, "reward/mean")
@@ -105,8 +112,8 @@ def test_an_unreachable_server_costs_one_warning_and_loses_nothing(tmp_path: Pat
     assert not (tmp_path / "first" / UNSENT_FILE).exists()
 
 
-def test_what_mlflow_refuses_does_not_block_the_rest(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
-    settings = settings_in(tmp_path)
+def test_what_mlflow_refuses_does_not_block_the_rest(tmp_path: Path, store: str, caplog: pytest.LogCaptureFixture) -> None:
+    settings = settings_in(tmp_path, store)
     with Tracker(settings.run, tmp_path / "first") as tracker:
         tracker.log_artifact(tmp_path / "missing.wav")
         tracker.log_metrics(0, {"reward/mean": 1.0})

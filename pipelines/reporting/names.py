@@ -2,20 +2,30 @@
 
 from dataclasses import dataclass
 
-GUARD_ORDER = ("panel", "pesq", "stoi", "si_sdr", "dnsmos_ovrl")
+GUARDS = ("pesq", "stoi", "si_sdr", "dnsmos_ovrl")
+"""The metrics that a run's verdict names where they had no vote in the reward."""
 
 
 @dataclass(frozen=True)
 class Measure:
-    """label: for headings. unit: empty for scores without one. digits: after the decimal point."""
+    """label: for headings. unit: empty for scores without one. digits: after the decimal point, of values and of changes."""
 
     label: str
     unit: str = ""
     digits: int = 3
+    change_digits: int = 3
 
-    def text(self, value: float, *, sign: bool = False) -> str:
-        """`value` with the measure's digits; a true minus sign, so that columns of figures line up."""
-        return f"{value:{'+' if sign else ''}.{self.digits}f}".replace("-", "\N{MINUS SIGN}")
+    def text(self, value: float) -> str:
+        """A value; with a true minus sign, so that columns of figures line up."""
+        return f"{value:.{self.digits}f}".replace("-", "\N{MINUS SIGN}")
+
+    def change_text(self, change: float) -> str:
+        """A difference of two values, with its sign."""
+        return f"{change:+.{self.change_digits}f}".replace("-", "\N{MINUS SIGN}")
+
+    def interval_text(self, low: float, high: float) -> str:
+        """A confidence interval of a difference, in brackets; empty where it is not known."""
+        return f"[{self.change_text(low)}, {self.change_text(high)}]" if low == low and high == high else ""
 
 
 _MEASURES = {
@@ -24,8 +34,8 @@ _MEASURES = {
     "pesq": Measure("PESQ", digits=2),
     "stoi": Measure("STOI"),
     "estoi": Measure("ESTOI"),
-    "si_sdr": Measure("SI-SDR", "dB", 2),
-    "si_sdr_db": Measure("SI-SDR", "dB", 2),
+    "si_sdr": Measure("SI-SDR", "dB", 2, 2),
+    "si_sdr_db": Measure("SI-SDR", "dB", 2, 2),
     "dnsmos": Measure("DNSMOS", digits=2),
     "dnsmos_ovrl": Measure("DNSMOS overall", digits=2),
     "dnsmos_sig": Measure("DNSMOS speech", digits=2),

