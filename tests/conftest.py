@@ -78,3 +78,11 @@ def run_folder(tmp_path: Path) -> Path:
     folder = tmp_path / "runs" / "test"
     folder.mkdir(parents=True)
     return folder
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _own_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Mouth crops and passed checks of this session alone: nothing from, and nothing into, the user's own cache."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("AURICLE_CACHE", str(tmp_path_factory.mktemp("auricle-cache")))
+        yield

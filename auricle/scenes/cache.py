@@ -39,7 +39,7 @@ def cached_mouth_crops(path: Path | str, frame_rate_hz: float, size_px: int, *, 
         crops = mouth_crops(path, frame_rate_hz, size_px)
         try:
             with replacing(entry) as temporary:
-                save_file({"frames": crops.frames}, temporary, metadata={"face_found": str(crops.face_found), "video": path.name})
+                save_file({"frames": crops.frames}, temporary, metadata={"face_found": str(crops.face_found)})
         except OSError as error:
             _log.warning("mouth crops of %s are not kept: %s; set AURICLE_CACHE to a folder that can be written", path, error)
     return crops

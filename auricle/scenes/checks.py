@@ -1,6 +1,7 @@
 """Which scenes of a corpus can be used, and why the others cannot.
 
-Every file of every scene is decoded once, from end to end. Scenes with a fault are left out, listed with the reason, and counted.
+Every file of every scene is decoded once, from end to end (and not again while it stays as it is). Scenes with a fault are left out, listed
+with the reason, and counted.
 """
 
 import json
@@ -20,6 +21,7 @@ from auricle.errors import EmptyCorpusError, MediaError
 from auricle.files import replacing
 from auricle.scenes.cache import cached_mouth_crops
 from auricle.scenes.loading import MAX_MISMATCH_S, require_equal_length
+from auricle.scenes.memory import CheckMemory
 from auricle.scenes.scene import Scene
 from auricle.video import iterate_frames
 
@@ -75,12 +77,18 @@ def check_scenes(
 ) -> CheckReport:
     """Decodes all files of all scenes, in parallel threads, and sorts the scenes; the order stays.
 
-    sample_rate_hz: files below it are rejected, since they lack the upper band; files above are resampled on loading. The wavs of one scene
-    must agree. frame_size_px: where given, mouth crops are made and kept on the way. report_path: JSON of the result. show: a progress bar
-    and the summary with the first reasons, on stderr. Raises EmptyCorpusError where nothing is left.
+    Scenes that passed before and have not changed since pass unread. sample_rate_hz: files below it are rejected, since they lack the upper
+    band; files above are resampled on loading. The wavs of one scene must agree. frame_size_px: where given, mouth crops are made and kept
+    on the way. report_path: JSON of the result. show: a progress bar and the summary with the first reasons, on stderr. Raises
+    EmptyCorpusError where nothing is left.
     """
 
-    def check(scene: Scene) -> list[Rejection]:
+    memory = CheckMemory(sample_rate_hz, frame_rate_hz, frame_size_px, with_video, max_mismatch_s)
+    keys = [memory.key(scene) for scene in scenes]
+
+    def check(scene: Scene, key: str | None) -> list[Rejection]:
+        if memory.knows(key):
+            return []
         return list(_faults(scene, sample_rate_hz, frame_rate_hz, frame_size_px, with_video, max_mismatch_s))
 
     # Threads, not processes: libsndfile and FFmpeg let go of the interpreter's lock, and forking beside torch's or Ray's threads is unsafe.
@@ -88,9 +96,10 @@ def check_scenes(
     console = Console(file=sys.stderr, quiet=not show)
     try:
         with Progress(console=console, transient=True, disable=not show) as progress:
-            found = list(progress.track(pool.map(check, scenes), total=len(scenes), description="checking scenes"))
+            found = list(progress.track(pool.map(check, scenes, keys), total=len(scenes), description="checking scenes"))
     finally:
         pool.shutdown(cancel_futures=True)
+    memory.remember(key for key, faults in zip(keys, found, strict=True) if key is not None and not faults)
     report = CheckReport(
         usable=[scene for scene, faults in zip(scenes, found, strict=True) if not faults],
         rejected=[fault for faults in found for fault in faults],

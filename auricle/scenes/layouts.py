@@ -80,10 +80,11 @@ def _scene_folders(root: Path) -> list[tuple[Path, Split, Path]]:
 def _list_avsec(folder: Path, split: Split, metadata: Path) -> list[Scene]:
     present = set(os.listdir(folder))
     records = _read_metadata(metadata / f"scenes.{split}.json")
-    # A folder with metadata but no files yet is listed too, so that the checks can say what is missing.
-    mixes = _mix_names(present) or {scene_id: _LAYOUTS[-1] for scene_id in records}
-    usual = _preferred(mixes.values())
-    names = {scene_id: mixes.get(scene_id, usual) for scene_id in sorted(mixes.keys() | records.keys())}
+    mixes = _mix_names(present)
+    # A scene with a record or a film but no mixture is listed too, so that the checks can say what is missing.
+    films = {name.removesuffix(f"_{VIDEO_NAME}") for name in present if name.endswith(f"_{VIDEO_NAME}") and not name.startswith(".")}
+    usual = next((layout for layout in _LAYOUTS if layout in mixes.values()), _LAYOUTS[-1])
+    names = {scene_id: mixes.get(scene_id, usual) for scene_id in sorted(mixes.keys() | records.keys() | films)}
     expected = {role for role in _ROLES for scene_id, files in names.items() if f"{scene_id}_{getattr(files, role)}.wav" in present}
 
     def path_of(scene_id: str, files: _Names, role: str) -> Path | None:
@@ -117,11 +118,6 @@ def _mix_names(names: Iterable[str]) -> dict[str, _Names]:
             if name.endswith(ending) and not (layout.mix == "mix" and name.endswith("_mono_mix.wav")):
                 found.setdefault(name.removesuffix(ending), layout)
     return found
-
-
-def _preferred(layouts: Iterable[_Names]) -> _Names:
-    present = set(layouts)
-    return next((layout for layout in _LAYOUTS if layout in present), _LAYOUTS[-1])
 
 
 def _read_metadata(path: Path) -> dict[str, Mapping[str, Any]]:
