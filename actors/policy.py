@@ -86,7 +86,7 @@ class EnhancementPolicy(TorchRLModule, ValueFunctionAPI):
         self.precision = description.get("precision", "fp32")
 
     @classmethod
-    def from_checkpoint(cls, folder: Path | str, exploration: ExplorationConfig, *, critic: bool = False) -> "EnhancementPolicy":
+    def from_enhancer(cls, folder: Path | str, exploration: ExplorationConfig, *, critic: bool = False) -> "EnhancementPolicy":
         """The policy around the enhancer in `folder`; the critic, where there is one, starts afresh."""
         enhancer = load_enhancer(folder)
         policy = cls(model_config=model_config(enhancer, exploration, critic=critic))

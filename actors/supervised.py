@@ -53,13 +53,13 @@ class SupervisedLearner:
         self._schedule = RolloutSchedule(seed, len(scenes), config.batch_clips, 1)
         self.engine = Engine(_Trainee(self._enhancer, config.engine.precision), config.engine)
 
-    def train(self, steps: int) -> dict[str, float]:
-        """`steps` optimiser steps; their mean loss and gradient norm. Collective. Raises LearningError when it diverges."""
+    def train(self, steps: int, total_steps: int) -> dict[str, float]:
+        """`steps` of `total_steps` optimiser steps; their mean loss and gradient norm. Collective. Raises LearningError: it diverged."""
         began, losses, norms = time.monotonic(), [], []
         for _ in range(steps):
             loss = self._loss(self._examples(self.version))
             self.engine.backward(loss)
-            norms.append(self.engine.step(lr_scale(self.version, self.config)))
+            norms.append(self.engine.step(lr_scale(self.version, total_steps, self.config.last_lr_share)))
             losses.append(float(loss.detach()))
             self.version += 1
         mean = float(np.mean(np.sum(gather_objects(losses), axis=0)))

@@ -41,10 +41,10 @@ class PretrainConfig(Config):
     """Validations without a new best after which the training stops."""
 
 
-def lr_scale(step: int, config: PretrainConfig) -> float:
-    """The learning rate of `step` relative to the configured one: a cosine from 1 to `last_lr_share`."""
-    done = min(1.0, step / config.steps)
-    return config.last_lr_share + (1.0 - config.last_lr_share) * 0.5 * (1.0 + math.cos(math.pi * done))
+def lr_scale(step: int, total_steps: int, last_share: float) -> float:
+    """The learning rate of `step` relative to the configured one: a cosine from 1 to `last_share`."""
+    done = min(1.0, step / total_steps)
+    return last_share + (1.0 - last_share) * 0.5 * (1.0 + math.cos(math.pi * done))
 
 
 def validation_score(scores: dict[str, float]) -> float:
