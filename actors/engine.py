@@ -41,7 +41,7 @@ def join_group(rank: int, world_size: int, address: str, port: int, *, timeout_s
     """
     os.environ["LOCAL_RANK"] = "0"  # Ray shows each actor its own device only
     gpu = torch.cuda.is_available()
-    os.environ.setdefault("DS_ACCELERATOR", "cuda" if gpu else "cpu")
+    os.environ["DS_ACCELERATOR"] = "cuda" if gpu else "cpu"
     if address == "127.0.0.1":
         os.environ.setdefault("GLOO_SOCKET_IFNAME", "lo")
     limit = timedelta(seconds=timeout_s)
