@@ -59,6 +59,16 @@ class SceneRecord:
     listener: Mapping[str, Any] = field(default_factory=lambda: {"rotation": 0, "hrir_filename": []})
 
 
+@dataclass(frozen=True)
+class StagedScene:
+    """A scene ready to be written. frames: RGB pictures, drawn only as they are read; None for a scene without video."""
+
+    record: SceneRecord
+    mixture: Mixture
+    frames: Iterable[UInt8[np.ndarray, "height width 3"]] | None
+    frame_rate_hz: float
+
+
 def scene_id(split: Split, index: int) -> str:
     """AVSEC's name for scene `index` (from 0) of a split."""
     return f"S{FIRST_NUMBER[split] + index:05d}"
@@ -90,18 +100,17 @@ class CorpusWriter:
         """Whether a scene was written to its end."""
         return self._record_path(scene).is_file()
 
-    def write(
-        self, record: SceneRecord, mixture: Mixture, frames: Iterable[UInt8[np.ndarray, "height width 3"]] | None, rate_hz: float
-    ) -> None:
-        """Writes a scene's sounds and, unless `frames` is None, its film (`rate_hz` pictures a second); the record comes last."""
+    def write(self, staged: StagedScene) -> None:
+        """Writes a scene's sounds and film; the record comes last."""
+        record = staged.record
         stem = self.root / record.dataset / "scenes" / record.scene
         for part, mono_name in _MONO.items():
-            sound = getattr(mixture, part)
+            sound = getattr(staged.mixture, part)
             self._write_wav(stem.with_name(f"{record.scene}_{mono_name}.wav"), sound[0], record.sample_rate_hz)
             if len(sound) == 3:
                 self._write_wav(stem.with_name(f"{record.scene}_{part}.wav"), sound[1:].T, record.sample_rate_hz)
-        if frames is not None:
-            write_film(stem.with_name(f"{record.scene}_silent.mp4"), frames, rate_hz)
+        if staged.frames is not None:
+            write_film(stem.with_name(f"{record.scene}_silent.mp4"), staged.frames, staged.frame_rate_hz)
         _write_text(self._record_path(record.scene), _json(asdict(record)))
 
     def finish(self, split: Split, scenes: Iterable[str]) -> list[dict[str, Any]]:

@@ -1,11 +1,9 @@
 """One scene of the embedded corpus, from (seed, split, index) alone."""
 
 import math
-from collections.abc import Iterator
-from dataclasses import dataclass
 
 import numpy as np
-from jaxtyping import Float, UInt8
+from jaxtyping import Float
 from pydantic import Field
 
 from auricle.config import Config
@@ -18,7 +16,7 @@ from auricle.scenes.synth.music import music
 from auricle.scenes.synth.noises import noise
 from auricle.scenes.synth.rooms import Room, draw_room, room_response
 from auricle.scenes.synth.talkers import SPEAKERS, say, talker
-from auricle.scenes.writer import InterfererRecord, SceneRecord, scene_id
+from auricle.scenes.writer import InterfererRecord, SceneRecord, StagedScene, scene_id
 
 SAMPLE_RATE_HZ = 16000
 FRAME_RATE_HZ = 25.0
@@ -39,15 +37,6 @@ class SynthConfig(Config):
     """Render the talking face; without it the corpus is audio only."""
     mix: MixConfig = MixConfig(snr_db_min=-5.0, snr_db_max=10.0)
     """Levels and interferers."""
-
-
-@dataclass(frozen=True)
-class StagedScene:
-    """A scene ready to be written. frames: drawn only as they are read; None without video."""
-
-    record: SceneRecord
-    mixture: Mixture
-    frames: Iterator[UInt8[np.ndarray, "224 224 3"]] | None
 
 
 def stage_scene(config: SynthConfig, split: Split, index: int) -> StagedScene:
@@ -90,10 +79,10 @@ def stage_scene(config: SynthConfig, split: Split, index: int) -> StagedScene:
         text=spoken.text,
     )
     if not config.video:
-        return StagedScene(record, mixture, None)
+        return StagedScene(record, mixture, None, FRAME_RATE_HZ)
     face_rng = scene_rng(config.seed, split, index, "face")
     lips = lip_track(spoken.phonemes, frames, FRAME_RATE_HZ, effort=person.effort)
-    return StagedScene(record, mixture, render_face(person.look, lips, FRAME_RATE_HZ, face_rng))
+    return StagedScene(record, mixture, render_face(person.look, lips, FRAME_RATE_HZ, face_rng), FRAME_RATE_HZ)
 
 
 def _received(
