@@ -16,6 +16,7 @@ from auricle.learning.config import LearnerConfig, LearnerPoolConfig
 from auricle.learning.guard import GuardConfig
 from auricle.learning.pretraining import PretrainConfig
 from auricle.learning.staleness import StalenessConfig
+from auricle.scenes.remix import RemixConfig
 from auricle.scenes.synth.staging import SynthConfig
 from pipelines.reporting.config import EvaluateConfig
 
@@ -97,5 +98,6 @@ class Settings(Config):
     failure_budget: FailureBudgetConfig = FailureBudgetConfig()
     pretrain: PretrainConfig = PretrainConfig()
     corpus_synth: SynthConfig = SynthConfig()
+    corpus_mix: RemixConfig = RemixConfig()
     evaluate: EvaluateConfig = EvaluateConfig()
     enhance: ChunkConfig = ChunkConfig()
