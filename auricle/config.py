@@ -98,14 +98,22 @@ def _fields_at(model: Any, location: tuple[Any, ...]) -> list[str]:
     return list(getattr(model, "model_fields", {}))
 
 
-def _write_table(lines: list[str], path: tuple[str, ...], table: Mapping[str, Any]) -> None:
-    plain = {k: v for k, v in table.items() if not isinstance(v, Mapping)}
-    if path and (plain or not table):
-        lines += ["", "[" + ".".join(_key(part) for part in path) + "]"]
+def _write_table(lines: list[str], path: tuple[str, ...], table: Mapping[str, Any], *, in_array: bool = False) -> None:
+    plain = {k: v for k, v in table.items() if not isinstance(v, Mapping) and not _is_array_of_tables(v)}
+    if path and (plain or not table or in_array):
+        name = ".".join(_key(part) for part in path)
+        lines += ["", f"[[{name}]]" if in_array else f"[{name}]"]
     lines += [f"{_key(k)} = {_value(v)}" for k, v in plain.items()]
     for key, value in table.items():
         if isinstance(value, Mapping):
             _write_table(lines, (*path, key), value)
+        elif _is_array_of_tables(value):
+            for item in value:
+                _write_table(lines, (*path, key), item, in_array=True)
+
+
+def _is_array_of_tables(value: Any) -> bool:
+    return isinstance(value, list) and bool(value) and all(isinstance(item, Mapping) for item in value)
 
 
 def _key(name: str) -> str:

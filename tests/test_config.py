@@ -21,6 +21,7 @@ class Inner(Config):
 
 class Outer(Config):
     inner: Inner = Inner()
+    many: tuple[Inner, ...] = ()
     seed: int = 0
     limit_s: float | None = None
 
@@ -31,7 +32,7 @@ def test_unknown_key_names_the_nearest_one() -> None:
 
 
 def test_unknown_key_without_neighbour_lists_the_known_ones() -> None:
-    with pytest.raises(ConfigError, match="known keys: inner, limit_s, seed"):
+    with pytest.raises(ConfigError, match="known keys: inner, limit_s, many, seed"):
         build(Outer, {"zzzz": 1}, source="x")
 
 
@@ -105,7 +106,14 @@ def test_missing_file_is_named(tmp_path: Path) -> None:
 def test_written_configuration_reads_back_equal(
     tmp_path_factory: pytest.TempPathFactory, seed: int, limit_s: float | None, name: str, weights: dict[str, float], sizes: tuple[int, ...]
 ) -> None:
-    config = Outer(seed=seed, limit_s=limit_s, inner=Inner(name=name, weights=weights, sizes=sizes))
+    inner = Inner(name=name, weights=weights, sizes=sizes)
+    config = Outer(seed=seed, limit_s=limit_s, inner=inner, many=(Inner(), inner)[: abs(seed) % 3])
     path = tmp_path_factory.getbasetemp() / "round-trip.toml"
     path.write_text(to_toml(config), encoding="utf-8")
     assert build(Outer, read_toml(path), source="x") == config
+
+
+def test_lists_of_sections_are_written_one_below_the_other() -> None:
+    text = to_toml(Outer(many=(Inner(name="x"), Inner(name="y", weights={"score": 1.0}))))
+    assert text.count("[[many]]") == 2
+    assert "[many.weights]\nscore = 1.0" in text
