@@ -37,11 +37,11 @@ class TFFusionConfig(Config):
     """Rate of the mouth crops, in frames per second."""
     frame_size_px: int = Field(default=32, ge=16)
     """Height and width of the mouth crops."""
-    channels: int = Field(default=16, ge=1)
+    channels: int = Field(default=8, ge=1)
     """Channels of the convolutions over the spectrum."""
-    width: int = Field(default=128, ge=8)
+    width: int = Field(default=96, ge=8)
     """Audio features a step, and units of the recurrent layers, each way."""
-    video_width: int = Field(default=48, ge=4)
+    video_width: int = Field(default=32, ge=4)
     """Video features a step."""
     layers: int = Field(default=2, ge=1)
     """Recurrent layers."""
