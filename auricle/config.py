@@ -6,6 +6,7 @@ Components declare what they need as frozen `Config` models beside their code; `
 import difflib
 import json
 import tomllib
+import typing
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, TypeVar
@@ -90,11 +91,12 @@ def _explain(model: type[Config], fault: Any) -> str:
 
 
 def _fields_at(model: Any, location: tuple[Any, ...]) -> list[str]:
+    """Names of the fields of the section at `location`; sections within lists, mappings and optional ones are looked into."""
     for part in location:
-        field = getattr(model, "model_fields", {}).get(part)
-        if field is None:
-            return []
-        model = field.annotation
+        fields = getattr(model, "model_fields", {})
+        if part in fields:
+            model = fields[part].annotation
+        model = next((kind for kind in (model, *typing.get_args(model)) if hasattr(kind, "model_fields")), model)
     return list(getattr(model, "model_fields", {}))
 
 

@@ -36,6 +36,11 @@ def test_unknown_key_without_neighbour_lists_the_known_ones() -> None:
         build(Outer, {"zzzz": 1}, source="x")
 
 
+def test_unknown_key_in_a_list_of_sections_is_found_too() -> None:
+    with pytest.raises(ConfigError, match=r"unknown key 'many\.1\.nam'; did you mean 'name'\?"):
+        build(Outer, {"many": [{}, {"nam": "x"}]}, source="x")
+
+
 def test_wrong_value_names_key_and_value() -> None:
     with pytest.raises(ConfigError, match=r"inner\.rate_hz = 'fast'"):
         build(Outer, {"inner": {"rate_hz": "fast"}}, source="x")
