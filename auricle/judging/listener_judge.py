@@ -1,0 +1,234 @@
+"""The judge that listens: an audio language model in an in-process vLLM engine. It describes, rates, and says where an artefact is.
+
+    clip --> windows --> questions (describe, rate, artefact, aspects) --one batch--> vLLM --> answers --parsed--> verdict
+
+The rating is an expectation: the model is asked for one digit, and the probabilities of 1 to 5 as its first token are averaged (one call;
+rank correlation .999 with sampling many answers). Where less than half of the probability lies on the five digits the answer is Failed.
+"""
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+from pydantic import Field, NonNegativeFloat, PositiveFloat, PositiveInt
+
+from auricle.config import Config
+from auricle.judging.hashing import content_hash, model_hash
+from auricle.judging.judge import Identity, Judge, JudgeClip
+from auricle.judging.verdict import Failed, Scored, Span, Verdict
+from auricle.judging.vllm_engine import EngineOptions, answer_messages, is_own_listener, own_window_s, start_engine
+from auricle.listeners.answers import SCORES, expected_score, parse_artefact, parse_description
+from auricle.listeners.prompts import prompt
+from auricle.listeners.questions import question
+from auricle.listeners.windows import join, split
+
+if TYPE_CHECKING:
+    from vllm import RequestOutput, SamplingParams
+
+SHIPPED = Path(__file__).resolve().parent.parent / "assets" / "listener"
+"""Our own small listener, trained by `auricle calibrate`."""
+
+Task = Literal["describe", "rate", "artefact"]
+
+# For models that are not ours; the first is the prompt of LR-AVSE (arXiv 2603.13952).
+FOREIGN_DESCRIBE = "Give me an assessment of the quality of this speech sample."
+FOREIGN_RATE = "Rate the overall quality of this speech sample from 1 (bad) to 5 (excellent). Answer with one digit only."
+
+
+class ListenerOptions(Config):
+    """An audio language model and what it is asked."""
+
+    model: str = ""
+    """Checkpoint folder, or the id of any audio model that vLLM serves (Qwen/Qwen2-Audio-7B-Instruct...). Empty: the one of Auricle."""
+    revision: str = "main"
+    """Branch, tag or commit of a hub id."""
+    ask: tuple[Task, ...] = ("describe", "rate", "artefact")
+    """describe: free words, the rationale. rate: the expected score. artefact: the worst one with its time span (only our own listener)."""
+    aspects: tuple[str, ...] = ()
+    """Aspects to be rated as well, as dimensions of the verdict: noise, distortion, continuity... (only our own listener)."""
+    double_ended: bool = False
+    """Whether the rating question also plays the clean reference (only our own listener)."""
+    describe_prompt: str = ""
+    """Overrides the question for a description. Empty: the first wording the model was trained on."""
+    rate_prompt: str = ""
+    """Overrides the question for a score."""
+    prompt_template: str = ""
+    """For models without a chat template: the whole prompt, with `{question}` and the model's audio placeholder. Empty: chat template."""
+    temperature: NonNegativeFloat = 0.0
+    """Of the description; 0 is greedy. Draws are seeded by the clip's content."""
+    top_p: float = Field(default=1.0, gt=0.0, le=1.0)
+    """Nucleus of the description."""
+    max_tokens: PositiveInt = 96
+    """Longest description, in tokens."""
+    sample_rate_hz: PositiveInt = 16_000
+    """Rate at which the model hears."""
+    window_s: NonNegativeFloat = 0.0
+    """Longest stretch heard at once, in seconds; longer clips are heard in windows. 0: what our own listener says; 30 s for others."""
+    shortest_s: PositiveFloat = 0.3
+    """Shorter clips are Failed."""
+    engine: EngineOptions = EngineOptions()
+    """The vLLM engine."""
+
+
+@dataclass(frozen=True)
+class Asked:
+    """One prompt to the engine: the question `kind` (a task, or an aspect) about window `window` of clip `clip`."""
+
+    clip: int
+    window: int
+    kind: str
+    text: str
+    audios: tuple[np.ndarray, ...]
+
+
+class ListenerJudge(Judge):
+    """See the module. score: the expected rating (None where it is not asked to rate); dimensions: expected, mass, spread, the aspects."""
+
+    options: ListenerOptions
+
+    def __init__(self, options: ListenerOptions) -> None:
+        super().__init__(options)
+        self._folder = options.model or str(SHIPPED)
+        self._own = is_own_listener(self._folder)
+        self._window_s = options.window_s or (own_window_s(self._folder) if self._own else 30.0)
+        self._questions = _questions(options, self._own)
+        self._engine = start_engine(self._folder, options.revision, options.engine, audios=2 if options.double_ended else 1)
+        self._score_tokens = {score: self._one_token(score) for score in SCORES}
+
+    @cached_property
+    def identity(self) -> Identity:  # type: ignore[override]
+        """See `Judge.identity`."""
+        asked = self.options.model_dump(mode="json", exclude={"model", "revision", "engine"})
+        return Identity(content_hash([self._questions, asked]), model_hash(self._folder, self.options.revision))
+
+    def judge(self, clips: Sequence[JudgeClip]) -> list[Verdict]:
+        """See `Judge.judge`. All questions about all clips are one batch."""
+        clips = [clip.at_rate(self.options.sample_rate_hz) for clip in clips]
+        faults = [self._fault(clip) for clip in clips]
+        windows = [
+            [] if fault else split(clip.audio, clip.sample_rate_hz, self._window_s) for clip, fault in zip(clips, faults, strict=True)
+        ]
+        asked = [one for index, clip in enumerate(clips) for one in self._ask(index, clip, windows[index])]
+        heard: dict[tuple[int, int], dict[str, RequestOutput]] = {}
+        for one, output in zip(asked, self._answers(asked), strict=True):
+            heard.setdefault((one.clip, one.window), {})[one.kind] = output
+        verdicts: list[Verdict] = []
+        for index, (clip, fault) in enumerate(zip(clips, faults, strict=True)):
+            parts = [
+                (start_s, self._verdict(heard[index, place], len(audio) / clip.sample_rate_hz))
+                for place, (start_s, audio) in enumerate(windows[index])
+            ]
+            verdicts.append(fault or join(parts))
+        return verdicts
+
+    def close(self) -> None:
+        """Free the engine."""
+        self._engine.llm_engine.engine_core.shutdown()
+
+    def _fault(self, clip: JudgeClip) -> Failed | None:
+        if clip.duration_s < self.options.shortest_s:
+            return Failed("too_short", f"{clip.duration_s:.2f} s; the listener wants {self.options.shortest_s:g} s or more")
+        if self.options.double_ended and (clip.reference is None or len(clip.reference) != len(clip.audio)):
+            return Failed("no_reference", "double_ended needs a clean reference of the clip's length")
+        return None
+
+    def _ask(self, index: int, clip: JudgeClip, windows: Sequence[tuple[float, np.ndarray]]) -> list[Asked]:
+        asked = []
+        for place, (start_s, audio) in enumerate(windows):
+            first = round(start_s * clip.sample_rate_hz)
+            for kind, text in self._questions.items():
+                audios: tuple[np.ndarray, ...] = (audio,)
+                if kind == "rate" and self.options.double_ended and clip.reference is not None:
+                    audios = (clip.reference[first : first + len(audio)], audio)
+                asked.append(Asked(index, place, kind, text, audios))
+        return asked
+
+    def _answers(self, asked: Sequence[Asked]) -> "list[RequestOutput]":
+        if not asked:
+            return []
+        sampling = [self._sampling(one) for one in asked]
+        rate_hz = self.options.sample_rate_hz
+        template = self.options.prompt_template
+        if not self._own and not template:
+            messages: list[Any] = [answer_messages(one.text, one.audios, rate_hz) for one in asked]
+            return self._engine.chat(messages, sampling, use_tqdm=False)
+        prompts: list[Any] = [
+            {
+                "prompt": template.replace("{question}", one.text) if template else prompt(one.text, len(one.audios)),
+                "multi_modal_data": {"audio": [(audio, rate_hz) for audio in one.audios]},
+            }
+            for one in asked
+        ]
+        return self._engine.generate(prompts, sampling, use_tqdm=False)
+
+    def _sampling(self, asked: Asked) -> "SamplingParams":
+        from vllm import SamplingParams
+
+        if asked.kind == "describe":
+            # A seed from the sound, so that the same clip is described in the same words whenever it is judged.
+            seed = int.from_bytes(hashlib.sha256(np.ascontiguousarray(asked.audios[-1]).data).digest()[:4], "little")
+            return SamplingParams(
+                temperature=self.options.temperature,
+                top_p=self.options.top_p,
+                max_tokens=self.options.max_tokens,
+                seed=seed if self.options.temperature else None,
+            )
+        if asked.kind == "artefact":
+            return SamplingParams(temperature=0.0, max_tokens=48)
+        return SamplingParams(temperature=0.0, max_tokens=1, logprob_token_ids=list(self._score_tokens.values()))
+
+    def _verdict(self, outputs: "dict[str, RequestOutput]", duration_s: float) -> Verdict:
+        """One window's verdict. A description or rating that does not parse fails it; an artefact that does not is told as a dimension."""
+        score: float | None = None
+        rationale, spans, dimensions = "", tuple[Span, ...](), dict[str, float]()
+        for kind, output in outputs.items():
+            if kind == "describe":
+                words = self._description(output.outputs[0].text)
+                if isinstance(words, Failed):
+                    return words
+                rationale = words
+            elif kind == "artefact":
+                spans, dimensions["unparsed_spans"] = self._spans(output.outputs[0].text, duration_s)
+            else:
+                rated = self._rating(output)
+                if isinstance(rated, Failed):
+                    return Failed(rated.reason, f"{kind}: {rated.detail}")
+                if kind == "rate":
+                    score = rated.score
+                    dimensions |= {"expected": float(rated.score or 0.0), **rated.dimensions}
+                else:
+                    dimensions[kind] = float(rated.score or 0.0)
+        return Scored(score, rationale, dimensions, spans)
+
+    def _description(self, text: str) -> str | Failed:
+        if self._own:
+            return parse_description(text)
+        text = text.strip()
+        return text if any(character.isalpha() for character in text) else Failed("unparsable", f"expected words, got {text[:80]!r}")
+
+    def _spans(self, text: str, duration_s: float) -> tuple[tuple[Span, ...], float]:
+        answer = parse_artefact(text, duration_s)
+        return ((), 1.0) if isinstance(answer, Failed) else (answer.spans, 0.0)
+
+    def _rating(self, output: "RequestOutput") -> Scored | Failed:
+        found = output.outputs[0].logprobs
+        first = found[0] if found else {}
+        return expected_score({score: first[token].logprob for score, token in self._score_tokens.items() if token in first})
+
+    def _one_token(self, text: str) -> int:
+        tokens = self._engine.get_tokenizer().encode(text, add_special_tokens=False)
+        return tokens[-1]
+
+
+def _questions(options: ListenerOptions, own: bool) -> dict[str, str]:
+    """The text of each question, by kind, in the order in which they are asked."""
+    describe = options.describe_prompt or (question("describe").text if own else FOREIGN_DESCRIBE)
+    rate = options.rate_prompt or (question("reference" if options.double_ended else "score").text if own else FOREIGN_RATE)
+    texts = {"describe": describe, "rate": rate, "artefact": question("artefact").text}
+    wanted = [task for task in options.ask if own or task != "artefact"]
+    aspects = {aspect: question("dimension", aspect).text for aspect in options.aspects} if own else {}
+    return {task: texts[task] for task in wanted} | aspects

