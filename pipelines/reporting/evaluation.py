@@ -1,7 +1,7 @@
 """An evaluation as files and as a printed table.
 
 evaluation/table.csv     one row a group of scenes, system and metric: mean, difference to the baseline with its interval, failures
-evaluation/scenes.csv    one row a scene and system: every score; empty where it failed, with the reason in the last column
+evaluation/scenes.csv    one row a scene and system: every score; empty where it failed, with the reason beside it; the words
 evaluation/summary.json  the same as table.csv with notes, for the report and for other programs
 """
 
@@ -14,6 +14,7 @@ from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
+from rich import box
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
@@ -24,7 +25,7 @@ from pipelines.reporting.names import measure
 from pipelines.reporting.scores import OVERALL, Cell, SceneScores, cells_from_json, cells_to_json, interferer_type, snr_band
 
 FORMAT = "auricle-evaluation-1"
-_LEGEND = "Second lines: difference to {baseline}, paired by scene, with its 95 % interval (bootstrap over speakers); * leaves zero out."
+_OVERALL_ONLY = ("dnsmos_sig", "dnsmos_bak")
 
 
 @dataclass(frozen=True)
@@ -59,7 +60,7 @@ def write_evaluation(folder: Path, evaluation: Evaluation, scores: Sequence[Scen
     """Write the three files; each appears whole or not at all."""
     rows = cells_to_json(evaluation.cells)
     _write_text(folder / "table.csv", _csv([field.name for field in fields(Cell)], [list(row.values()) for row in rows]))
-    head = ["scene_id", "speaker", "snr_db", "snr_band", "interferer", "condition", "system", *evaluation.metrics, "failures"]
+    head = ["scene_id", "speaker", "snr_db", "snr_band", "interferer", "condition", "system", *evaluation.metrics, "failures", "words"]
     _write_text(folder / "scenes.csv", _csv(head, [_scene_row(score, evaluation.metrics, snr_band_db) for score in scores]))
     summary = {"format": FORMAT, **{f.name: getattr(evaluation, f.name) for f in fields(Evaluation)}, "cells": rows}
     _write_text(folder / "summary.json", json.dumps(summary, indent=1, ensure_ascii=False) + "\n")
@@ -82,22 +83,27 @@ def read_evaluation(folder: Path) -> Evaluation | None:
 
 
 def print_evaluation(evaluation: Evaluation, console: Console) -> None:
-    """The table for people: the whole first, then every group."""
-    table = Table(title=_title(evaluation), title_justify="left", header_style="bold", pad_edge=False)
-    table.add_column("scenes")
-    table.add_column("system")
-    for metric in evaluation.metrics:
-        how = measure(metric)
-        table.add_column(f"{how.label} {how.unit}".strip(), justify="right")
+    """The table for people: all scenes first, then every group; a row a metric, a column a system."""
+    others = [system for system in evaluation.systems[1:] if system != evaluation.baseline]
+    table = Table(header_style="bold", box=box.SIMPLE_HEAD, pad_edge=False, collapse_padding=True)
+    table.add_column(f"{evaluation.scenes} scenes, {evaluation.speakers} speakers")
+    for system in evaluation.systems:
+        table.add_column(system, justify="right")
+    for system in others:
+        table.add_column(f"{system} \N{MINUS SIGN} {evaluation.baseline}", justify="right", no_wrap=True)
     for kind, group in evaluation.groups():
-        for system in evaluation.systems:
-            cells = [evaluation.cell(system, metric, kind, group) for metric in evaluation.metrics]
-            first = system == evaluation.systems[0]
-            table.add_row(group_label(kind, group) if first else "", system, *[_cell_text(cell) for cell in cells])
+        if kind != OVERALL:
+            table.add_row(Text(group_label(kind, group), style="bold"))
+        for metric in evaluation.metrics:
+            if kind == OVERALL or metric not in _OVERALL_ONLY:
+                how = measure(metric)
+                cells = [evaluation.cell(system, metric, kind, group) for system in evaluation.systems]
+                changes = [_change_text(evaluation.cell(system, metric, kind, group)) for system in others]
+                table.add_row(f"  {how.label} {how.unit}".rstrip(), *map(_mean_text, cells), *changes)
         table.add_section()
     console.print(table)
-    if evaluation.baseline is not None:
-        console.print(_LEGEND.format(baseline=evaluation.baseline))
+    if others:
+        console.print("In brackets: 95 % interval of the paired difference (bootstrap over speakers); * leaves zero out.")
     for note in evaluation.notes:
         console.print(note)
 
@@ -109,30 +115,28 @@ def group_label(kind: str, group: str) -> str:
     return f"SNR {group}" if kind == "snr" else group
 
 
-def _title(evaluation: Evaluation) -> str:
-    return f"{evaluation.scenes} scenes, {evaluation.speakers} speakers"
-
-
-def _cell_text(cell: Cell | None) -> Text:
+def _mean_text(cell: Cell | None) -> Text:
     if cell is None:
         return Text("\N{EN DASH}", style="dim")
+    text = Text(measure(cell.metric).text(cell.mean))
+    return text.append(f" ({cell.failed} failed)", style="red") if cell.failed else text
+
+
+def _change_text(cell: Cell | None) -> Text:
+    if cell is None or cell.difference is None:
+        return Text("\N{EN DASH}", style="dim")
     how = measure(cell.metric)
-    text = Text(how.text(cell.mean))
-    if cell.difference is not None:
-        low, high = (math.nan if edge is None else edge for edge in (cell.difference_low, cell.difference_high))
-        interval = how.interval_text(low, high)
-        style = "dim" if not cell.is_clear else ("green" if cell.difference > 0 else "red")
-        text.append(f"\n{how.change_text(cell.difference)} {interval}{'*' if cell.is_clear else ''}", style=style)
-    if cell.failed:
-        text.append(f"\n{cell.failed} failed", style="red")
-    return text
+    low, high = (math.nan if edge is None else edge for edge in (cell.difference_low, cell.difference_high))
+    style = "dim" if not cell.is_clear else ("green" if cell.difference > 0 else "red")
+    mark = "*" if cell.is_clear else " "
+    return Text(f"{how.change_text(cell.difference)} {how.interval_text(low, high)}{mark}", style=style)
 
 
 def _scene_row(score: SceneScores, metrics: Sequence[str], snr_band_db: float) -> list[Any]:
     scene = score.scene
     reasons = "; ".join(f"{metric}: {reason}" for metric, reason in score.reasons.items())
     about = [scene.scene_id, scene.speaker, scene.snr_db, snr_band(scene.snr_db, snr_band_db), interferer_type(scene), scene.condition]
-    return [*about, score.system, *[score.values.get(metric) for metric in metrics], reasons]
+    return [*about, score.system, *[score.values.get(metric) for metric in metrics], reasons, score.words]
 
 
 def _csv(head: Sequence[str], rows: Sequence[Sequence[Any]]) -> str:

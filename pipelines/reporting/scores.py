@@ -17,12 +17,13 @@ OVERALL = "all"
 
 @dataclass(frozen=True)
 class SceneScores:
-    """One system's scores on one scene. values: metric -> score, None where it failed; reasons: metric -> why."""
+    """One system's scores on one scene. values: metric -> score, None where it failed; reasons: metric -> why; words: the listener's."""
 
     scene: Scene
     system: str
     values: Mapping[str, float | None]
     reasons: Mapping[str, str] = field(default_factory=dict)
+    words: str = ""
 
 
 @dataclass(frozen=True)

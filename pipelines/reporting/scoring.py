@@ -12,6 +12,7 @@ from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from dataclasses import dataclass
 from multiprocessing import get_context
+from typing import Protocol
 
 import numpy as np
 from jaxtyping import Float32
@@ -29,10 +30,11 @@ KNOWN_METRICS = (*INTRUSIVE, *NON_INTRUSIVE)
 
 @dataclass(frozen=True)
 class Answer:
-    """values: metric -> score or None. reasons: metric -> why there is none, in one short sentence."""
+    """values: metric -> score or None. reasons: metric -> why there is none, in one short sentence. words: what a listener said."""
 
     values: dict[str, float | None]
     reasons: dict[str, str]
+    words: str = ""
 
 
 def check_metrics(metrics: Sequence[str]) -> None:
@@ -57,35 +59,63 @@ def score_clip(
             continue
         try:
             if metric in NON_INTRUSIVE:
-                scores = dnsmos(normalise_loudness(resample(audio, sample_rate_hz, DNSMOS_RATE_HZ), DNSMOS_RATE_HZ), DNSMOS_RATE_HZ)
-                values |= {name: getattr(scores, name.removeprefix("dnsmos_")) for name in NON_INTRUSIVE if name in wanted}
-            else:
+                scores = _dnsmos(audio, sample_rate_hz)
+                values |= {name: scores[name] for name in NON_INTRUSIVE if name in wanted}
+            elif reference is not None:
                 rate_hz = PESQ_RATE_HZ if metric == "pesq" else sample_rate_hz
-                clean, estimate = (resample(signal, sample_rate_hz, rate_hz) for signal in (reference, audio))
+                clean, estimate = resample(reference, sample_rate_hz, rate_hz), resample(audio, sample_rate_hz, rate_hz)
                 values[metric] = INTRUSIVE[metric](clean, estimate, rate_hz)
         except (MetricError, MediaError) as error:
             values[metric], reasons[metric] = None, str(error)
     return Answer(values, reasons)
 
 
-class Scorers:
-    """Worker processes that score clips; `submit` gives futures of `Answer`."""
+def _dnsmos(audio: np.ndarray, sample_rate_hz: int) -> dict[str, float]:
+    heard = normalise_loudness(resample(audio, sample_rate_hz, DNSMOS_RATE_HZ), DNSMOS_RATE_HZ)
+    scores = dnsmos(heard, DNSMOS_RATE_HZ)
+    return {"dnsmos_ovrl": scores.ovrl, "dnsmos_sig": scores.sig, "dnsmos_bak": scores.bak}
+
+
+class ClipScorer(Protocol):
+    """Whatever scores clips: metrics in processes, or a panel of judges. names: the scores it may give."""
+
+    names: tuple[str, ...]
+
+    def submit(
+        self, clip_id: str, audio: Float32[np.ndarray, " samples"], reference: Float32[np.ndarray, " samples"] | None, sample_rate_hz: int
+    ) -> "Future[Answer]":
+        """Hand one clip over."""
+        ...
+
+    def flush(self) -> None:
+        """No more clips will come for now: work on what was handed over."""
+        ...
+
+
+class MetricScorer:
+    """Metrics in worker processes."""
 
     def __init__(self, pool: ProcessPoolExecutor, metrics: Sequence[str]) -> None:
-        self._pool, self._metrics = pool, tuple(metrics)
+        self.names = tuple(metrics)
+        self._pool = pool
 
-    def submit(self, audio: np.ndarray, reference: np.ndarray | None, sample_rate_hz: int) -> "Future[Answer]":
+    def submit(
+        self, clip_id: str, audio: Float32[np.ndarray, " samples"], reference: Float32[np.ndarray, " samples"] | None, sample_rate_hz: int
+    ) -> "Future[Answer]":
         """Hand one clip over."""
-        return self._pool.submit(score_clip, audio, reference, sample_rate_hz, self._metrics)
+        return self._pool.submit(score_clip, audio, reference, sample_rate_hz, self.names)
+
+    def flush(self) -> None:
+        """Nothing to do: workers begin at once."""
 
 
 @contextmanager
-def scorers(metrics: Sequence[str], workers: int) -> Iterator[Scorers]:
+def metric_scorer(metrics: Sequence[str], workers: int) -> Iterator[MetricScorer]:
     """`workers` processes (0: one a core) for the time of the block. Raises PoolError where a process dies (mostly: out of memory)."""
     check_metrics(metrics)
     with ProcessPoolExecutor(workers or os.cpu_count(), mp_context=get_context("spawn"), initializer=_one_thread) as pool:
         try:
-            yield Scorers(pool, metrics)
+            yield MetricScorer(pool, metrics)
         except BrokenProcessPool as error:
             raise PoolError("a process that computes metrics died (often: out of memory); lower evaluate.workers and try again") from error
 
