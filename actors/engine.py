@@ -193,7 +193,7 @@ def _initialise(module: nn.Module, config: EngineConfig) -> Any:
     deepspeed = _deepspeed()
     on_cpu = os.environ["DS_ACCELERATOR"] == "cpu"
     optimizer = torch.optim.AdamW(module.parameters(), lr=config.lr, weight_decay=config.weight_decay)
-    settings = {
+    settings: dict[str, Any] = {
         "train_micro_batch_size_per_gpu": 1,
         "gradient_accumulation_steps": 1,
         "gradient_clipping": config.grad_norm,

@@ -153,7 +153,7 @@ class PolicyLearner(PPOTorchLearner):
             losses["value_loss"] = value_loss(values, batch[Postprocessing.VALUE_TARGETS], weights, total)
             factors["value_loss"] = settings.value_weight
         self._note(losses, log_prob - old_log_prob, weights, batch["epoch"])
-        return sum(factors[name] * loss for name, loss in losses.items())
+        return torch.stack([factors[name] * loss for name, loss in losses.items()]).sum()
 
     # --- one step's parts --------------------------------------------------------------------------------------------------------------
 

@@ -1,8 +1,8 @@
 """The policy as an RLlib module: an enhancer, a Gaussian of fixed width over the knots of its mask, and optionally a critic.
 
 One class for rollout, reference and learner. RLlib's time axis stands for knots in time: an action is [rows, knots, bands], its
-log-probability [rows, knots] (rows of the stream carry [bands, knots]). Samples of one scene share one forward pass: `obs` holds each mixture
-once, and `scene_row` says which of them each row belongs to.
+log-probability [rows, knots] (rows of the stream carry [bands, knots]). Samples of one scene share one forward pass: `obs` holds each
+mixture once, and `scene_row` says which of them each row belongs to.
 """
 
 import math

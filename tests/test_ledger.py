@@ -3,8 +3,8 @@
 import pytest
 
 from auricle.errors import LedgerError
-from auricle.ledger import LedgerEntry, account, parts, read, record_issued, truncate, write_part
 from auricle.ledger import SCHEMA as LEDGER_SCHEMA
+from auricle.ledger import LedgerEntry, account, parts, read, record_issued, truncate, write_part
 from pipelines.ledger import main
 
 VERDICT = {
