@@ -56,6 +56,7 @@ def cluster(settings: ClusterSettings, *, namespace: str) -> Iterator[None]:
         os.environ.update(worker_environment())
         ray.init(
             address="local",
+            _node_ip_address="127.0.0.1",  # nothing of a private cluster is reachable from outside
             namespace=namespace,
             num_cpus=settings.logical_cpus,
             object_store_memory=settings.object_store_mib << 20,

@@ -4,9 +4,7 @@ An actor of its own, so that measuring runs beside the stream and never holds up
 fails on a scene is NaN there, and never a number.
 """
 
-import asyncio
 from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
 import torch
@@ -49,7 +47,7 @@ class GuardMeter:
         scores = {
             name: [self._score(name, clip, audio) for clip, audio in zip(self._clips, enhanced, strict=True)] for name in self._metrics
         }
-        parts, panel = asyncio.run(self._ask_panel(enhanced))
+        parts, panel = self._ask_panel(enhanced)
         return Measurement(
             step, {"panel": panel, **parts, **{name: values for name, values in scores.items() if not np.all(np.isnan(values))}}
         )
@@ -92,14 +90,9 @@ class GuardMeter:
         except MetricError:
             return float("nan")
 
-    async def _ask_panel(self, enhanced: Sequence[np.ndarray]) -> tuple[dict[str, list[float]], list[float]]:
+    def _ask_panel(self, enhanced: Sequence[np.ndarray]) -> tuple[dict[str, list[float]], list[float]]:
         requests = [
             {"clip_id": f"guard-{clip.scene.scene_id}", "audio": audio, "sample_rate_hz": clip.sample_rate_hz, "reference": clip.target}
             for clip, audio in zip(self._clips, enhanced, strict=True)
         ]
-        answers: list[Any] = await asyncio.wait_for(_result(self._handle.judge.remote(requests)), self._timeout_s)
-        return panel_scores(self._panel, answers)
-
-
-async def _result(response: Any) -> Any:
-    return await response
+        return panel_scores(self._panel, self._handle.judge.remote(requests).result(timeout_s=self._timeout_s))

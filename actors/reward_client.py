@@ -2,8 +2,8 @@
 
 Invariants:
 - Every row that comes in goes out, with an answer from every judge: scored, or failed with a reason. A failure is never a number.
-- Each call has a deadline. A call that fails is repeated, a bounded number of times, after a jittered pause; judges are idempotent by clip id,
-  so that a block judged again (Ray Data executes at least once) does no harm.
+- Each call has a deadline. A call that fails is repeated, a bounded number of times, after a jittered pause; judges are
+  idempotent by clip id, so that a block judged again (Ray Data executes at least once) does no harm.
 
     block of rollouts --> requests --> Panel (Serve) --> answers --> verdicts (JSON) and parts [rows, parts]
 """
@@ -52,7 +52,7 @@ class RewardStage:
         self._handle = serve.get_app_handle(app_name)
 
     async def __call__(self, batch: dict[str, np.ndarray]) -> AsyncIterator[dict[str, np.ndarray]]:
-        """Adds `verdicts` (JSON), `parts` and `reference_parts` [rows, parts] (NaN where not judged), and `credit` [rows, knots] float32."""
+        """Adds `verdicts` (JSON), `parts` and `reference_parts` [rows, parts] (NaN: not judged), and `credit` [rows, knots]."""
         began = time.monotonic()
         usable = [row for row, fault in enumerate(batch["fault"]) if not fault]
         requests = [_request(batch, row, f"{batch['rollout_id'][row]}", batch["enhanced"][row]) for row in usable]

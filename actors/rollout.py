@@ -2,8 +2,8 @@
 
 Invariants:
 - What a rollout is, is a pure function of its id: the schedule gives step, scene, sample, crop and noise seed.
-- The gate: a rollout of step s is made with a policy version of at least s - K (exactly s - K with `exact_staleness`), whichever actor makes
-  it and however often Ray Data executes the block.
+- The gate: a rollout of step s is made with a policy version of at least s - K (exactly s - K with `exact_staleness`), whichever
+  actor makes it and however often Ray Data executes the block.
 - Every id of a block comes out as one row. A scene that cannot be loaded gives rows with `fault` set, which are dropped, never trained.
 
     block index --> ids --> gate (weight store) --> load scenes --> sample masks --> rows, all samples of a scene side by side
@@ -73,8 +73,8 @@ class RolloutStage:
         self._first_block, self._rows_per_block, self._staleness = first_block, rows_per_block, staleness
         self._with_target, self._with_reference = with_target, with_reference
         self._device = torch.device("cuda" if config.num_gpus > 0 else "cpu")
-        self._policy = EnhancementPolicy.from_checkpoint(enhancer_folder, exploration).to(self._device).eval()
-        self._reference = EnhancementPolicy.from_checkpoint(enhancer_folder, exploration).to(self._device).eval()
+        self._policy = EnhancementPolicy.from_enhancer(enhancer_folder, exploration).to(self._device).eval()
+        self._reference = EnhancementPolicy.from_enhancer(enhancer_folder, exploration).to(self._device).eval()
         self._version = -1
         self._clips: dict[tuple[int, int], Clip] = {}
 

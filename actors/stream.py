@@ -3,7 +3,7 @@
     range(blocks) --> RolloutStage (actor pool, gated) --> RewardStage (async clients of the panel) --> streaming_split --> learner ranks
 
 Invariants:
-- Order is kept, so that a rank's n-th block belongs to the step that it expects; a block is one rank's share of a step, or an equal fraction.
+- Order is kept, so that a rank's n-th block belongs to the step that it expects; a block is a rank's share of a step, or a fraction.
 - Ray Data executes a block at least once; a block is a pure function of its index and of the version the gate grants.
 """
 

@@ -34,7 +34,8 @@ from auricle.ledger import LedgerEntry
 class StreamLinks:
     """What a rank needs besides its rows.
 
-    store, coordinator: the actors it talks to. columns: those that the learner reads. call_timeout_s: deadline of every remote call, in seconds.
+    store, coordinator: the actors it talks to. columns: those that the learner reads. call_timeout_s: deadline of every
+    remote call, in seconds.
     """
 
     store: Any

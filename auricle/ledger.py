@@ -3,8 +3,10 @@
 Invariants:
 - Every rollout id ends in exactly one state, `trained` or `dropped` (with a reason).
 - A part file covers whole steps, `steps-AAAAAA-BBBBBB.parquet` for steps A <= step < B, and is written before the checkpoint of step B.
-  Resuming at step B therefore keeps the parts that end at or before B and removes the others: their rollouts are made again, with the same ids.
-- issued = trained + dropped + in flight. Ids are issued in order, so what is issued but in no part is in flight (or was, when the run ended).
+  Resuming at step B therefore keeps the parts that end at or before B and removes the others: their rollouts are made again, with
+  the same ids.
+- issued = trained + dropped + in flight. Ids are issued in order, so what is issued but in no part is in flight (or was, when the run
+  ended).
 """
 
 import json
@@ -91,7 +93,8 @@ def verdict_row(judge: str, answer: Mapping[str, Any]) -> dict[str, Any]:
 def write_part(folder: Path, first_step: int, end_step: int, entries: Iterable[LedgerEntry]) -> Path:
     """Write the entries of steps [first_step, end_step) as one part, atomically. Returns its path."""
     rows = [
-        {**{name: getattr(entry, name) for name in SCHEMA.names if name != "verdicts"}, "verdicts": [verdict_row(k, v) for k, v in entry.verdicts.items()]}
+        {name: getattr(entry, name) for name in SCHEMA.names if name != "verdicts"}
+        | {"verdicts": [verdict_row(judge, answer) for judge, answer in entry.verdicts.items()]}
         for entry in sorted(entries, key=lambda entry: entry.rollout_id)
     ]
     folder.mkdir(parents=True, exist_ok=True)

@@ -1,7 +1,7 @@
 """`auricle finetune`: the main job. PPO or GRPO on a pretrained enhancer, rewarded by a panel of judges that listen.
 
-The story: scenes -> cluster -> panel -> (phase: stream and learners, followed step by step) -> samples, report. A phase that breaks is begun
-again at the last checkpoint, a bounded number of times.
+The story: scenes -> cluster -> panel -> (phase: stream and learners, followed step by step) -> samples, report. A phase that breaks is
+begun again at the last checkpoint, a bounded number of times.
 """
 
 import argparse

@@ -11,16 +11,17 @@ from types import TracebackType
 from typing import Any, Self
 
 import ray
+from ray.exceptions import RayError
 
 from actors.coordinator import Committed, StepReport
 from actors.guard import GuardMeter
-from actors.judges import start_panel, stop_panel
+from actors.panel import PANEL_APP, start_panel, stop_panel
 from auricle.enhancers.assets import default_enhancer
 from auricle.learning.guard import GuardMonitor, Measurement
 from auricle.ledger import account
 from pipelines.command import EXIT_ERROR, EXIT_INTERRUPTED, EXIT_OK
 from pipelines.display import Display
-from pipelines.finetune_metrics import step_metrics
+from pipelines.finetune_metrics import StepMetrics
 from pipelines.finetune_phase import Phase
 from pipelines.finetune_samples import write_samples
 from pipelines.finetune_scenes import FinetuneScenes
@@ -29,7 +30,6 @@ from pipelines.run_folder import RunFolder
 from pipelines.settings import Settings
 from pipelines.tracking import Tracker
 
-PANEL_APP = "auricle-panel"
 EXIT_STOPPED = 3
 
 
@@ -54,11 +54,11 @@ class FinetuneJob:
         self._measuring_steps: set[int] = set()
         self._phase: Phase | None = None
         self._started_s = time.monotonic()
-        self._last_step_s = time.time()
+        self._metrics = StepMetrics(settings, time.time())
 
     def __enter__(self) -> Self:
         self.display.phase("starting the judges")
-        start_panel(self.settings.panel, name=PANEL_APP)
+        start_panel(self.settings.panel)
         meter_class = ray.remote(num_cpus=0.1)(GuardMeter)
         guard = self.settings.guard
         self._meter = meter_class.remote(
@@ -76,7 +76,7 @@ class FinetuneJob:
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
         if self._phase is not None:
             self._phase.close()
-        stop_panel(PANEL_APP)
+        stop_panel()
 
     def note(self, sentence: str) -> None:
         """Tell people, and keep it in the run's folder."""
@@ -101,7 +101,7 @@ class FinetuneJob:
         if first_step:
             self.note(f"going on at the checkpoint of step {first_step}")
         self.display.phase("starting the pools")
-        self._last_step_s = time.time()
+        self._metrics = StepMetrics(self.settings, time.time())
         self._phase = Phase(self.settings, self.run, self.scenes, self.enhancer_folder, PANEL_APP, checkpoint)
         try:
             if self.stop_asked:
@@ -144,8 +144,7 @@ class FinetuneJob:
             if message.step % self.settings.guard.every == 0 or message.step >= self.settings.finetune.steps:
                 self._measure(message.step, Path(message.folder))
             return
-        metrics = step_metrics(message, message.time_s - self._last_step_s, self.settings)
-        self._last_step_s = message.time_s
+        metrics = self._metrics.add(message)
         self.run.append("metrics.jsonl", {"step": message.step, "time_s": message.time_s, "metrics": metrics})
         self.tracker.log_metrics(message.step, metrics)
         self.display.step(message.step + 1, metrics)
@@ -163,7 +162,10 @@ class FinetuneJob:
             ray.wait(self._measuring, num_returns=len(self._measuring), timeout=timeout_s) if self._measuring else ([], [])
         )
         for reference in ready:
-            self._judge(ray.get(reference))
+            try:
+                self._judge(ray.get(reference))
+            except (RayError, TimeoutError) as error:
+                self.note(f"a guard measurement failed and is left out: {str(error).strip().splitlines()[-1]}")
 
     def _await_measurements(self) -> None:
         self.display.phase("measuring the guard")

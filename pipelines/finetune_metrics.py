@@ -1,7 +1,12 @@
 """A step's report as the metrics that people read: reward, losses, staleness, each pool's busy share, failures."""
 
+from collections import deque
+
 from actors.coordinator import StepReport
 from pipelines.settings import Settings
+
+WINDOW = 8
+"""Steps over which busy shares and rates are averaged."""
 
 _NAMES = {
     "reward": "reward/mean",
@@ -22,29 +27,45 @@ _NAMES = {
 }
 
 
-def step_metrics(report: StepReport, wall_s: float, settings: Settings) -> dict[str, float]:
-    """Metrics of one step. wall_s: seconds since the step before it ended.
+class StepMetrics:
+    """Turns step reports into metrics; remembers the last steps, since pools work on several steps at a time."""
 
-    A pool's busy share is the time its workers spent on this step's rows over the time they had: seconds of work / (workers x wall_s). The
-    reward pool's work is the time its blocks were at the panel, over the blocks that may be there at a time.
-    """
-    sums = report.sums
-    rows = max(sums["rows"], 1.0)
-    wall_s = max(wall_s, 1e-6)
-    metrics = {_NAMES.get(name, f"learner/{name}"): value for name, value in report.metrics.items() if not name.startswith("dropped_")}
-    metrics |= {f"failures/{name.removeprefix('dropped_')}": v for name, v in report.metrics.items() if name.startswith("dropped_")}
-    metrics |= {
-        "stream/staleness_mean": sums["staleness"] / rows,
-        "stream/staleness_max": max((float(n.removeprefix("staleness_")) for n in sums if n.startswith("staleness_")), default=0.0),
-        "stream/rows_per_s": rows / wall_s,
-        "stream/step_s": wall_s,
-        "stream/gate_wait_s": sums["gate_wait_s"],
-        "pool/rollout/busy_share": sums["rollout_s"] / (settings.rollout.actors * wall_s),
-        "pool/reward/busy_share": sums["reward_s"] / (settings.reward.clients * settings.reward.blocks_in_flight * wall_s),
-        "pool/learner/busy_share": sums["learner_s"] / (settings.learner_pool.ranks * wall_s),
-    }
-    metrics |= {f"stream/{name}": value for name, value in sums.items() if name.startswith("staleness_")}
-    for name, rows_judged in ((n.removeprefix("part_rows/"), v) for n, v in sums.items() if n.startswith("part_rows/")):
-        if rows_judged:
-            metrics[f"reward/part/{name}"] = sums[f"part/{name}"] / rows_judged
-    return metrics
+    def __init__(self, settings: Settings, started_s: float) -> None:
+        """started_s: when the phase began, in seconds since the epoch."""
+        self._settings = settings
+        self._times: deque[float] = deque([started_s], maxlen=WINDOW + 1)
+        self._sums: deque[dict[str, float]] = deque(maxlen=WINDOW)
+
+    def add(self, report: StepReport) -> dict[str, float]:
+        """Metrics of one step.
+
+        A pool's busy share is the time its workers spent on the rows of the last WINDOW steps over the time they had: seconds of work /
+        (workers x seconds passed). The reward pool's work is the time its blocks were at the panel, its workers the blocks that may be
+        there at once.
+        """
+        step_s = max(report.time_s - self._times[-1], 1e-6)
+        self._times.append(report.time_s)
+        self._sums.append(report.sums)
+        window_s = max(self._times[-1] - self._times[0], 1e-6)
+        sums, rows = report.sums, max(report.sums["rows"], 1.0)
+        settings = self._settings
+        workers = {
+            "rollout": ("rollout_s", settings.rollout.actors),
+            "reward": ("reward_s", settings.reward.clients * settings.reward.blocks_in_flight),
+            "learner": ("learner_s", settings.learner_pool.ranks),
+        }
+        metrics = {_NAMES.get(name, f"learner/{name}"): value for name, value in report.metrics.items() if not name.startswith("dropped_")}
+        metrics |= {f"failures/{n.removeprefix('dropped_')}": value for n, value in report.metrics.items() if n.startswith("dropped_")}
+        metrics |= {
+            "stream/staleness_mean": sums["staleness"] / rows,
+            "stream/staleness_max": max((float(n.removeprefix("staleness_")) for n in sums if n.startswith("staleness_")), default=0.0),
+            "stream/rows_per_s": sum(past["rows"] for past in self._sums) / window_s,
+            "stream/step_s": step_s,
+            "stream/gate_wait_s": sums["gate_wait_s"],
+        }
+        for pool, (work, count) in workers.items():
+            metrics[f"pool/{pool}/busy_share"] = sum(past[work] for past in self._sums) / (count * window_s)
+        for name, judged in ((n.removeprefix("part_rows/"), value) for n, value in sums.items() if n.startswith("part_rows/")):
+            if judged:
+                metrics[f"reward/part/{name}"] = sums[f"part/{name}"] / judged
+        return metrics

@@ -32,7 +32,6 @@ from pipelines.finetune_scenes import FinetuneScenes
 from pipelines.run_folder import RunFolder
 from pipelines.settings import Settings
 
-
 LEARNED = ("rollout_id", "step", "scene_id", "mix", "frames", "action", "action_mean", "reference_mean", "parts")
 """Columns that every update reads."""
 
@@ -111,7 +110,8 @@ class Phase:
             settings.run.seed, len(scenes.train), settings.finetune.scenes_per_step, settings.finetune.samples_per_scene
         )
         plan = plan_stream(schedule, first_step, settings.finetune.steps, settings.learner_pool.ranks, settings.finetune.blocks_per_rank)
-        with_target = settings.learner.anchor_gamma > 0 or any(find_judge(judge.kind_or_name).needs_reference for judge in settings.panel.judges)
+        compares = any(find_judge(judge.kind_or_name).needs_reference for judge in settings.panel.judges)
+        with_target = settings.learner.anchor_gamma > 0 or compares
         by_reference = settings.learner.resolved_advantages().baseline == "reference"
         if settings.learner.anchor_gamma > 0 and any(scene.target is None for scene in scenes.train):
             raise ConfigError(

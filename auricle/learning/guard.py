@@ -1,7 +1,7 @@
 """The guard: metrics that are measured on held-out scenes and never optimised.
 
-A run is stopped when the panel's score has risen while a guard metric has clearly fallen (Goodhart's law: the judge is being fooled); the checkpoint
-kept as the best is the one with the highest panel score among those whose guards stand.
+A run is stopped when the panel's score has risen while a guard metric has clearly fallen (Goodhart's law: the judge is being fooled).
+The checkpoint kept as the best is the one with the highest panel score among those whose guards stand.
 """
 
 from collections.abc import Mapping, Sequence
@@ -86,7 +86,8 @@ class GuardMonitor:
         falls = ", ".join(f"{name} fell by {-change[name]:.3f} (borne: {self._config.tolerance[name]:g})" for name in fallen)
         return (
             f"stopped by the guard after step {step}: on held-out scenes the panel's score rose by {change['panel']:.3f} while {falls}, "
-            f"{self._strikes} measurements running; the judge is being fooled. The best checkpoint before that is kept (checkpoints/best.json)"
+            f"{self._strikes} measurements running; the judge is being fooled. The best checkpoint before that is kept "
+            "(checkpoints/best.json)"
         )
 
 

@@ -1,0 +1,39 @@
+"""Judges of the tests' own, named by import path as a user's would be."""
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from auricle.config import Config
+from auricle.judging.judge import Judge, JudgeClip
+from auricle.judging.verdict import Failed, Scored, Span, Verdict
+
+
+class ProbeOptions(Config):
+    """Nothing to set."""
+
+    share: float = 0.8
+    """Share of the clips that FailingJudge fails."""
+
+
+class BandJudge(Judge):
+    """Likes energy below 1 kHz, and says where it is least; a real measurement on the audio, so that learning has something to learn."""
+
+    options: ProbeOptions
+
+    def judge(self, clips: Sequence[JudgeClip]) -> list[Verdict]:
+        return [self._one(clip) for clip in clips]
+
+    def _one(self, clip: JudgeClip) -> Verdict:
+        power = np.abs(np.fft.rfft(clip.audio)) ** 2
+        share = float(power[: int(1000 * len(clip.audio) / clip.sample_rate_hz)].sum() / (power.sum() + 1e-9))
+        half = clip.duration_s / 2
+        return Scored(1 + 4 * share, f"{share:.0%} of it lies below 1 kHz", spans=(Span("hiss", 0.0, half),))
+
+
+class FailingJudge(BandJudge):
+    """Cannot parse most answers."""
+
+    def judge(self, clips: Sequence[JudgeClip]) -> list[Verdict]:
+        rng = np.random.default_rng(len(clips))
+        return [Failed("unparsable", "no number in it") if rng.random() < self.options.share else self._one(clip) for clip in clips]
