@@ -4,7 +4,6 @@ Both write AVSEC-4's layout, go on where they stopped, and give the same bytes f
 """
 
 import argparse
-import hashlib
 import json
 import os
 import sys
@@ -127,7 +126,7 @@ def _mix(arguments: argparse.Namespace, settings: Settings) -> None:
         speaker_of = speakers_by_table(arguments.speakers)
     inventory = take_inventory(folders, parse_counts(arguments.scenes), config.seed, speaker_of)
     # Also what each split drew on: a file more or less in a folder would change the scenes that are still to come.
-    recipe = {"made_by": "auricle corpus mix", **config.model_dump(mode="json"), "recordings": _digest(inventory.pools)}
+    recipe = {"made_by": "auricle corpus mix", **config.model_dump(mode="json"), "recordings": inventory.fingerprint()}
     _make_corpus(arguments, recipe, _make_mixed, (config, inventory.pools), inventory.unusable, inventory.remarks)
 
 
@@ -172,16 +171,6 @@ def _make_mixed(shared: tuple[RemixConfig, Mapping[Split, Pools]], task: _Task) 
     if made.scene:
         CorpusWriter(task.root).write(made.scene)
     return made.unusable
-
-
-def _digest(pools: Mapping[Split, Pools]) -> str:
-    names = [
-        [split, kind, item.name, item.group]
-        for split, pool in pools.items()
-        for kind, items in {"target": pool.targets, "room": pool.rooms, **pool.interferers}.items()
-        for item in items
-    ]
-    return hashlib.sha256(json.dumps(sorted(names)).encode()).hexdigest()[:16]
 
 
 def parse_counts(text: str) -> dict[Split, int]:

@@ -1,5 +1,7 @@
 """From folders of recordings to what each split may draw on: targets, interferers and rooms that no other split has."""
 
+import hashlib
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -30,6 +32,14 @@ class Inventory:
     pools: Mapping[Split, Pools]
     unusable: Sequence[Unusable]
     remarks: Sequence[str]
+
+    def fingerprint(self) -> str:
+        """16 hexadecimal digits that change with any recording, its group or its split."""
+        entries: list[tuple[str, str, str, str]] = []
+        for split, pools in self.pools.items():
+            roles = [("target", pools.targets), ("room", pools.rooms), *pools.interferers.items()]
+            entries += [(split, role, item.name, item.group) for role, items in roles for item in items]
+        return hashlib.sha256(json.dumps(sorted(entries)).encode()).hexdigest()[:16]
 
 
 def take_inventory(folders: Folders, shares: Mapping[Split, float], seed: int, speaker_of: SpeakerOf | None) -> Inventory:

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from itertools import islice
 from typing import TypeVar
 
@@ -77,18 +78,7 @@ def remix_scene(config: RemixConfig, pools: Pools, split: Split, index: int) -> 
     candidates = [pools.targets[turn] for turn in turns[:ATTEMPTS]]
     try:
         target, (voice, start, frames) = _first_good(candidates, lambda recording: _target_excerpt(recording, config, rng), unusable)
-        kinds = draw_kinds(rng, config.mix, [kind for kind in KINDS if pools.interferers.get(kind)])
-        parts, records = [], []
-        for place, kind in enumerate(kinds):
-            pool = [recording for recording in pools.interferers[kind] if kind != "speech" or recording.group != target.group]
-            if not pool:
-                raise SceneError(f"target {target.name}: no competing talker is left but the target itself; give more speakers")
-            draws = [pool[draw] for draw in rng.integers(len(pool), size=ATTEMPTS)]
-            chosen, (audio, offset) = _first_good(
-                draws, lambda recording, k=kind: _interferer_excerpt(recording, k, len(voice), rng), unusable
-            )
-            parts.append(audio)
-            records.append(InterfererRecord(place + 1, 0, len(voice), kind, chosen.name, offset))
+        parts, records = _interferers(config, pools, target, len(voice), rng, unusable)
         responses, room = _responses(config, pools.rooms, 1 + len(parts), rng, unusable)
         heard = [in_room(audio, response) for audio, response in zip([voice, *parts], responses, strict=True)]
         snr_db = float(rng.uniform(config.mix.snr_db_min, config.mix.snr_db_max))
@@ -111,12 +101,36 @@ def remix_scene(config: RemixConfig, pools: Pools, split: Split, index: int) -> 
     return Remixed(StagedScene(record, mixture, frames, FRAME_RATE_HZ), tuple(unusable))
 
 
+def _interferers(
+    config: RemixConfig, pools: Pools, target: Recording, samples: int, rng: np.random.Generator, unusable: list[Unusable]
+) -> tuple[list[Float[np.ndarray, " samples"]], list[InterfererRecord]]:
+    """A scene's dry interferers, no recording or talker twice; fewer than drawn where recordings run out. Raises SceneError on none."""
+    parts: list[Float[np.ndarray, " samples"]] = []
+    records: list[InterfererRecord] = []
+    taken = {target.group}
+    for kind in draw_kinds(rng, config.mix, [kind for kind in KINDS if pools.interferers.get(kind)]):
+        pool = [recording for recording in pools.interferers[kind] if recording.group not in taken]
+        draws = [pool[draw] for draw in rng.permutation(len(pool))[:ATTEMPTS]]
+        try:
+            chosen, (audio, offset) = _first_good(draws, partial(_interferer_excerpt, kind=kind, samples=samples, rng=rng), unusable)
+        except SceneError:
+            if not parts:
+                raise
+            continue
+        taken.add(chosen.group)
+        parts.append(audio)
+        records.append(InterfererRecord(len(parts), 0, samples, kind, chosen.name, offset))
+    return parts, records
+
+
 def _first_good(candidates: Sequence[Recording], take: Callable[[Recording], Made], unusable: list[Unusable]) -> tuple[Recording, Made]:
     for recording in candidates:
         try:
             return recording, take(recording)
         except MediaError as error:
             unusable.append(Unusable(recording.path, str(error)))
+    if not candidates:
+        raise SceneError("no recording is left to draw from, but the target talker's own; give recordings of more people")
     raise SceneError(f"none of {len(candidates)} recordings that were tried can be used; the last: {unusable[-1].reason}")
 
 
