@@ -6,6 +6,8 @@ from typing import Any
 import pytest
 import yaml
 
+from pipelines.command import load_settings
+
 ROOT = Path(__file__).resolve().parents[1]
 
 
@@ -45,3 +47,17 @@ def test_the_workers_fit_under_the_clusters_limit(cluster: dict[str, Any]) -> No
 def test_nodes_are_set_up_as_a_laptop_is(cluster: dict[str, Any]) -> None:
     assert any(command.endswith("make -C ~/auricle venv") for command in cluster["setup_commands"])
     assert ".venv" in cluster["rsync_exclude"]
+
+
+def test_the_avsec4_preset_fits_this_cluster(cluster: dict[str, Any]) -> None:
+    types = {name: kind for name, kind in cluster["available_node_types"].items() if name != cluster["head_node_type"]}
+    settings = load_settings("avsec4")
+    pools = [(settings.rollout, settings.rollout.actors), (settings.learner_pool, settings.learner_pool.ranks)]
+    pools += [(judge, judge.max_replicas) for judge in settings.panel.judges if judge.resources]
+    for pool, size in pools:
+        need = {**pool.resources, "CPU": pool.num_cpus, "GPU": pool.num_gpus}
+        places = sum(
+            kind["max_workers"] * int(min(kind["resources"].get(name, 0) / amount for name, amount in need.items() if amount))
+            for kind in types.values()
+        )
+        assert places >= size, f"{pool}: {need} has {places} places on this cluster"

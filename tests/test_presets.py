@@ -4,6 +4,7 @@ import pytest
 
 from auricle.config import build, to_toml
 from auricle.errors import ConfigError
+from auricle.judging.registry import check_options
 from pipelines.command import load_settings, preset_names
 from pipelines.settings import Settings
 
@@ -41,3 +42,9 @@ def test_misspelt_assignment_names_the_nearest_key() -> None:
 
 def test_defaults_alone_are_valid() -> None:
     assert build(Settings, {}, source="defaults") == Settings()
+
+
+@pytest.mark.parametrize("preset", preset_names())
+def test_every_judge_of_a_preset_accepts_its_options(preset: str) -> None:
+    for judge in load_settings(preset).panel.judges:
+        check_options(judge.kind_or_name, judge.options, source=judge.name)
