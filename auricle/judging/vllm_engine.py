@@ -59,8 +59,6 @@ def start_engine(model: str, revision: str, options: EngineOptions, *, audios: i
         raise EnvironmentSetupError(
             f"listener: vLLM is not installed or does not import ({error}); install auricle[cpu] or auricle[gpu]"
         ) from error
-    # It warns at every prompt that preprocessing may not change the number of threads.
-    logging.getLogger("vllm.v1.worker.cpu_worker").setLevel(logging.ERROR)
     on_gpu = torch.cuda.is_available()
     arguments: dict[str, Any] = {
         "model": model,
@@ -82,9 +80,12 @@ def start_engine(model: str, revision: str, options: EngineOptions, *, audios: i
     if not Path(model).is_dir():
         arguments["revision"] = revision
     try:
-        return LLM(**(arguments | options.extra))
+        engine = LLM(**(arguments | options.extra))
     except (OSError, ValueError, RuntimeError, KeyError, NotImplementedError) as error:
         raise JudgeError(f"listener {model!r} does not load in vLLM: {type(error).__name__}: {error}") from error
+    # It warns at every prompt that preprocessing may not change the number of threads.
+    logging.getLogger("vllm.v1.worker.cpu_worker").setLevel(logging.ERROR)
+    return engine
 
 
 def is_own_listener(model: str) -> bool:

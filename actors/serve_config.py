@@ -1,0 +1,70 @@
+"""Serve's YAML, read strictly: Serve itself accepts any misspelt key without a word."""
+
+import difflib
+import typing
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import yaml
+from pydantic import BaseModel, ValidationError
+from ray.serve.schema import ServeDeploySchema
+
+from auricle.config import build
+from auricle.errors import ConfigError
+from auricle.judging.panel import PanelConfig
+
+PANEL_BUILDER = "actors.panel:build_panel"
+
+
+def read_serve_config(path: Path) -> ServeDeploySchema:
+    """A Serve config file, where unknown keys, of Serve or of a panel's `args`, are errors. Raises ConfigError."""
+    try:
+        values = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise ConfigError(f"{path}: no such Serve config") from None
+    except yaml.YAMLError as error:
+        raise ConfigError(f"{path}: not valid YAML: {error}") from error
+    if not isinstance(values, Mapping):
+        raise ConfigError(f"{path}: expected keys and values, such as `applications:`")
+    if faults := _unknown_keys(ServeDeploySchema, values, ""):
+        raise ConfigError(f"{path}: " + "; ".join(faults))
+    try:
+        schema = ServeDeploySchema.model_validate(dict(values))
+    except ValidationError as error:
+        raise ConfigError(f"{path}: {error}") from error
+    for application in schema.applications:
+        panel_of(application, source=str(path))
+    return schema
+
+
+def panel_of(application: Any, *, source: str) -> PanelConfig | None:
+    """The panel of an application, checked; None where it is another kind of application."""
+    if application.import_path != PANEL_BUILDER:
+        return None
+    return build(PanelConfig, application.args, source=f"{source}: application {application.name!r}, args")
+
+
+def _unknown_keys(model: type[BaseModel], values: Mapping[str, Any], where: str) -> list[str]:
+    faults = []
+    for key, value in values.items():
+        field = model.model_fields.get(key)
+        if field is None:
+            near = difflib.get_close_matches(key, model.model_fields, n=1)
+            faults.append(f"unknown key {where + key!r}" + (f"; did you mean {near[0]!r}?" if near else ""))
+            continue
+        inner = _model_in(field.annotation)
+        items = value if isinstance(value, list) else [value]
+        for index, item in enumerate(items):
+            if inner is not None and isinstance(item, Mapping):
+                place = f"{where}{key}[{index}]." if isinstance(value, list) else f"{where}{key}."
+                faults += _unknown_keys(inner, item, place)
+    return faults
+
+
+def _model_in(annotation: Any) -> type[BaseModel] | None:
+    """The pydantic model inside `Model | None` or `list[Model]`."""
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        return annotation
+    found = (_model_in(part) for part in typing.get_args(annotation))
+    return next((model for model in found if model is not None), None)
