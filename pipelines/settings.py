@@ -17,6 +17,7 @@ from auricle.learning.guard import GuardConfig
 from auricle.learning.pretraining import PretrainConfig
 from auricle.learning.staleness import StalenessConfig
 from auricle.scenes.remix import RemixConfig
+from auricle.scenes.scene import Split
 from auricle.scenes.synth.staging import SynthConfig
 from pipelines.reporting.config import EvaluateConfig
 
@@ -41,9 +42,9 @@ class ScenesSettings(Config):
 
     folder: Path = Path("corpus/tiny-A")
     """A corpus in AVSEC-1/2/3/4 layout, or a plain folder of clips."""
-    train_split: str = "train"
+    train_split: Split = "train"
     """Split learned from."""
-    dev_split: str = "dev"
+    dev_split: Split = "dev"
     """Held-out split that the guard watches."""
     train_targets: bool = True
     """Whether training may use clean targets; false treats the training scenes as unlabelled recordings."""
