@@ -12,6 +12,7 @@ from typing import Literal
 import av
 import numpy as np
 import soundfile
+from av.container import InputContainer
 from jaxtyping import Float, Float32
 from scipy.io import wavfile
 
@@ -52,6 +53,7 @@ AUDIO_SUFFIXES = frozenset({".wav", ".flac", ".ogg", ".mp3", ".aiff", ".aif", ".
 
 MIN_RATE_HZ, MAX_RATE_HZ = 1_000, 768_000
 BLOCK_SAMPLES = 1 << 20
+MAX_LEAD_S = 60.0
 SILENCE_PEAK = 1e-4
 """A file whose loudest sample is below this (-80 dBFS, 3 steps of 16 bit) counts as silent."""
 
@@ -71,16 +73,16 @@ class AudioInfo:
 
 
 def audio_info(path: Path | str) -> AudioInfo:
-    """Rate, channels and length of an audio file (not of a container), without decoding it. Raises MediaError as `read_audio` does."""
+    """Rate, channels and length of an audio file by its header, or of a video's sound by decoding it. Raises MediaError as `read_audio`."""
     path = _existing(path)
+    if path.suffix.lower() not in AUDIO_SUFFIXES:
+        samples, rate_hz, channels = _read_container(path, None)
+        return AudioInfo(rate_hz, channels, len(samples))
     try:
         info = soundfile.info(str(path))
     except soundfile.SoundFileError as error:
         raise MediaError(f"{path}: not a readable audio file ({_first_line(error)}); is it cut short, or another format?") from error
-    if not MIN_RATE_HZ <= info.samplerate <= MAX_RATE_HZ:
-        raise MediaError(
-            f"{path}: sample rate {info.samplerate} Hz in the header; expected {MIN_RATE_HZ} to {MAX_RATE_HZ} Hz", fault="rate"
-        )
+    _require_rate(path, info.samplerate)
     if info.frames == 0:
         raise MediaError(f"{path}: holds no samples", fault="empty")
     _check_riff_complete(path)
@@ -88,12 +90,8 @@ def audio_info(path: Path | str) -> AudioInfo:
 
 
 def sound_duration_s(path: Path | str) -> float:
-    """Length of the sound of an audio file (by its header) or of a video (by decoding it), in seconds. Raises MediaError."""
-    path = _existing(path)
-    if path.suffix.lower() in AUDIO_SUFFIXES:
-        return audio_info(path).duration_s
-    samples, rate_hz = _read_container(path)
-    return len(samples) / rate_hz
+    """`audio_info(path).duration_s`."""
+    return audio_info(path).duration_s
 
 
 def read_audio(
@@ -112,18 +110,16 @@ def read_audio(
     silent (if asked).
     """
     path = _existing(path)
-    if path.suffix.lower() in AUDIO_SUFFIXES:
-        samples, rate_hz = _read_file(path, sample_rate_hz, start_s, duration_s)
+    container = path.suffix.lower() not in AUDIO_SUFFIXES
+    if container:
+        mono, rate_hz, _ = _read_container(path, channel)
     else:
-        samples, rate_hz = _read_container(path)
-    if channel is not None and channel >= samples.shape[1]:
-        raise MediaError(f"{path}: asked for channel {channel}, but it has {samples.shape[1]} (counted from 0)")
-    mono = samples.mean(axis=1, dtype=np.float32) if channel is None else samples[:, channel]
+        mono, rate_hz = _read_file(path, channel, sample_rate_hz, start_s, duration_s)
     if not np.isfinite(mono).all():
         raise MediaError(f"{path}: {int(np.count_nonzero(~np.isfinite(mono)))} of {mono.size} samples are NaN or infinite", fault="nan")
     if reject_silence and (mono.size == 0 or np.abs(mono).max() < SILENCE_PEAK):
         raise MediaError(f"{path}: silent (no sample above {SILENCE_PEAK:g} of full scale)", fault="silent")
-    if rate_hz != sample_rate_hz or path.suffix.lower() not in AUDIO_SUFFIXES:
+    if container or rate_hz != sample_rate_hz:
         # Resampled whole and cut afterwards, so that a crop equals the same part of the whole file.
         mono = _part(resample(mono, rate_hz, sample_rate_hz), sample_rate_hz, start_s, duration_s)
     return np.ascontiguousarray(mono, dtype=np.float32)
@@ -140,8 +136,9 @@ def write_audio(
     audio = np.asarray(audio)
     if audio.ndim != 1 or audio.size == 0:
         raise MediaError(f"{path}: refusing to write audio of shape {audio.shape}; expected [samples] with at least one")
-    if not np.isfinite(audio).all():
-        raise MediaError(f"{path}: refusing to write audio with NaN or infinite samples")
+    # Also what single precision cannot hold.
+    if not (np.abs(audio) <= np.finfo(np.float32).max).all():
+        raise MediaError(f"{path}: refusing to write audio with NaN or infinite samples", fault="nan")
     data, clipped = audio.astype(np.float32), 0
     if encoding == "pcm16":
         steps = np.rint(audio.astype(np.float64) * 32768)
@@ -166,7 +163,10 @@ def _existing(path: Path | str) -> Path:
     return path
 
 
-def _read_file(path: Path, sample_rate_hz: int, start_s: float, duration_s: float | None) -> tuple[np.ndarray, int]:
+def _read_file(
+    path: Path, channel: int | None, sample_rate_hz: int, start_s: float, duration_s: float | None
+) -> tuple[Float32[np.ndarray, " samples"], int]:
+    """Mono samples and their rate: the wanted part where no resampling is to follow, else all."""
     info = audio_info(path)
     first, count = 0, -1
     if info.sample_rate_hz == sample_rate_hz:
@@ -183,34 +183,65 @@ def _read_file(path: Path, sample_rate_hz: int, start_s: float, duration_s: floa
                 if len(block) == 0:
                     done = wanted - left
                     raise MediaError(f"{path}: cut short: the header promises {wanted} samples, {done} could be decoded", fault="truncated")
-                blocks.append(block)
+                blocks.append(_one_channel(block, channel, path))
     except soundfile.SoundFileError as error:
         raise MediaError(f"{path}: cannot be decoded ({_first_line(error)}); is it cut short?") from error
-    return (np.concatenate(blocks) if blocks else np.zeros((0, info.channels), dtype=np.float32)), info.sample_rate_hz
+    return (np.concatenate(blocks) if blocks else np.zeros(0, dtype=np.float32)), info.sample_rate_hz
 
 
-def _read_container(path: Path) -> tuple[np.ndarray, int]:
+def _read_container(path: Path, channel: int | None) -> tuple[Float32[np.ndarray, " samples"], int, int]:
+    """Mono samples from the first picture on, their rate, and how many channels there were."""
+    blocks: list[np.ndarray] = []
+    form: tuple[str, str, int] | None = None
+    start_s, channels, rate_hz = 0.0, 0, 0
     try:
         with av.open(str(path)) as container:
             if not container.streams.audio:
-                raise MediaError(f"{path}: has no sound")
+                raise MediaError(f"{path}: has no sound", fault="missing")
             stream = container.streams.audio[0]
-            rate_hz = stream.rate
-            resampler = av.AudioResampler(format="fltp", layout=stream.layout, rate=rate_hz)
-            frames = [frame for frame in container.decode(stream)]
-            start_s = next((frame.time for frame in frames if frame.time is not None), 0.0)
-            blocks = [block.to_ndarray() for frame in [*frames, None] for block in resampler.resample(frame)]
-            picture = container.streams.video[0] if container.streams.video else None
-            zero_s = start_s
-            if picture is not None and picture.start_time is not None and picture.time_base is not None:
-                zero_s = float(picture.start_time * picture.time_base)
+            if stream.codec_context is None:
+                raise MediaError(f"{path}: FFmpeg knows no decoder for its sound; is it damaged?")
+            for frame in container.decode(stream):
+                if form is None:
+                    form = (frame.format.name, frame.layout.name, frame.sample_rate)
+                    start_s, channels, rate_hz = frame.time or 0.0, frame.layout.nb_channels, frame.sample_rate
+                    _require_rate(path, rate_hz)
+                    # Packed, not planar: PyAV counts one plane too many where there are eight, and reads past the last.
+                    converter = av.AudioResampler(format="flt", layout=frame.layout, rate=rate_hz)
+                if form != (frame.format.name, frame.layout.name, frame.sample_rate):
+                    raise MediaError(f"{path}: its sound changes from {form} to another form on the way; is it damaged?")
+                for block in converter.resample(frame):
+                    blocks.append(_one_channel(block.to_ndarray().reshape(-1, channels), channel, path))
+            zero_s = _first_picture_s(container, start_s)
     except (av.FFmpegError, UnicodeDecodeError) as error:
         raise MediaError(f"{path}: cannot be decoded ({_first_line(error)}); is it cut short, or no audio or video file?") from error
     if not blocks:
         raise MediaError(f"{path}: holds no samples", fault="empty")
-    samples = np.concatenate(blocks, axis=1).T
     lead = round((start_s - zero_s) * rate_hz)
-    return (np.pad(samples, ((lead, 0), (0, 0))) if lead > 0 else samples[-lead:]), rate_hz
+    if abs(lead) > MAX_LEAD_S * rate_hz:
+        raise MediaError(f"{path}: sound and picture start {abs(lead) / rate_hz:.1f} s apart: damaged time stamps?")
+    samples = np.concatenate(blocks)
+    return (np.pad(samples, (lead, 0)) if lead > 0 else samples[-lead:]), rate_hz, channels
+
+
+def _first_picture_s(container: InputContainer, default_s: float) -> float:
+    picture = container.streams.video[0] if container.streams.video else None
+    if picture is None or picture.start_time is None or picture.time_base is None:
+        return default_s
+    return float(picture.start_time * picture.time_base)
+
+
+def _require_rate(path: Path, rate_hz: int) -> None:
+    if not MIN_RATE_HZ <= rate_hz <= MAX_RATE_HZ:
+        raise MediaError(f"{path}: sample rate {rate_hz} Hz in the header; expected {MIN_RATE_HZ} to {MAX_RATE_HZ} Hz", fault="rate")
+
+
+def _one_channel(samples: Float32[np.ndarray, "samples channels"], channel: int | None, path: Path) -> Float32[np.ndarray, " samples"]:
+    if channel is None:
+        return samples.mean(axis=1, dtype=np.float32)
+    if channel >= samples.shape[1]:
+        raise MediaError(f"{path}: asked for channel {channel}, but it has {samples.shape[1]} (counted from 0)")
+    return samples[:, channel]
 
 
 def _check_riff_complete(path: Path) -> None:

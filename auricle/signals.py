@@ -1,11 +1,13 @@
 """Changing the rate of audio, and finding how far two clips are shifted against each other. Mono arrays of shape [samples]."""
 
+from fractions import Fraction
 from functools import lru_cache
-from math import gcd
 
 import numpy as np
 from jaxtyping import Float, Float32
 from scipy import signal
+
+MAX_DENOMINATOR = 4800
 
 
 def resample(audio: Float[np.ndarray, " samples"], from_hz: int, to_hz: int) -> Float32[np.ndarray, " resampled"]:
@@ -13,8 +15,12 @@ def resample(audio: Float[np.ndarray, " samples"], from_hz: int, to_hz: int) -> 
     audio = np.asarray(audio, dtype=np.float32)
     if from_hz == to_hz or audio.size == 0:
         return audio
-    up, down = to_hz // gcd(from_hz, to_hz), from_hz // gcd(from_hz, to_hz)
-    return signal.resample_poly(audio.astype(np.float64), up, down, window=_resampling_filter(max(up, down))).astype(np.float32)
+    # Rates without a common measure (44101 Hz) would want filters of millions of taps. Exact for all usual ones, and else within 5e-8.
+    ratio = Fraction(to_hz, from_hz).limit_denominator(MAX_DENOMINATOR)
+    up, down = ratio.numerator, ratio.denominator
+    changed = signal.resample_poly(audio.astype(np.float64), up, down, window=_resampling_filter(max(up, down))).astype(np.float32)
+    samples = -(-audio.size * to_hz // from_hz)
+    return np.pad(changed[:samples], (0, max(0, samples - changed.size)))
 
 
 def find_lag_samples(audio: Float[np.ndarray, " samples"], reference: Float[np.ndarray, " reference_samples"], max_lag: int) -> int:

@@ -20,6 +20,8 @@ MIN_SHARE_OF_LENGTH = 0.95
 """A file whose pictures end before this share of the length that its header promises counts as cut short."""
 MAX_GAP_S = 10.0
 """Longest time that one picture may stand still; a damaged time stamp would otherwise ask for millions of pictures."""
+DEFAULT_STEP_S = 0.04
+MAX_RATE_HZ = 10_000.0
 
 
 @dataclass(frozen=True)
@@ -79,6 +81,8 @@ def _opened(path: Path | str) -> Iterator[tuple[InputContainer, VideoStream]]:
             films = [stream for stream in container.streams.video if not stream.disposition & stream.disposition.attached_pic]
             if not films:
                 raise MediaError(f"{path}: has no video", fault="unreadable")
+            if films[0].codec_context is None:
+                raise MediaError(f"{path}: FFmpeg knows no decoder for its pictures; is it damaged?", fault="unreadable")
             # Many files are read side by side: one thread each.
             films[0].codec_context.thread_count = 1
             yield container, films[0]
@@ -91,11 +95,17 @@ def _timed_frames(path: Path | str) -> Iterator[tuple[VideoFrame, float, float]]
     """Decoded frames with the seconds, counted from the first, at which each starts and ends."""
     with _opened(path) as (container, stream):
         step_s = 1 / _nominal_rate_hz(stream)
+        size: tuple[int, int] | None = None
         first_s, count, end_s = None, 0, 0.0
         for frame in container.decode(stream):
             time_s = count * step_s if frame.time is None else frame.time
             first_s = time_s if first_s is None else first_s
             length_s = float(frame.duration * frame.time_base) if frame.duration and frame.time_base else step_s
+            # A damaged length would ask for the last picture millions of times.
+            length_s = length_s if 0 < length_s < MAX_GAP_S else DEFAULT_STEP_S
+            size = size or (frame.height, frame.width)
+            if size != (frame.height, frame.width):
+                raise MediaError(f"{path}: picture {count} is {frame.width}x{frame.height}, the first {size[1]}x{size[0]}: damaged?")
             count, end_s = count + 1, time_s - first_s + length_s
             yield frame, time_s - first_s, end_s
         promised_s = _length_s(container, stream) or 0.0
@@ -121,4 +131,5 @@ def _grey(frame: VideoFrame) -> UInt8[np.ndarray, "height width"]:
 
 
 def _nominal_rate_hz(stream: VideoStream) -> float:
-    return float(stream.average_rate or stream.guessed_rate or stream.base_rate or 25)
+    rate_hz = float(stream.average_rate or stream.guessed_rate or stream.base_rate or 0)
+    return rate_hz if 1 / MAX_GAP_S < rate_hz < MAX_RATE_HZ else 1 / DEFAULT_STEP_S

@@ -49,7 +49,7 @@ def test_float_audio_above_full_scale_survives_as_float_and_is_counted_as_clippe
     assert np.abs(read_audio(tmp_path / "short.wav", RATE_HZ)).max() <= 1
 
 
-@pytest.mark.parametrize("audio", [np.zeros(0), np.array([0.0, np.nan]), np.array([np.inf]), np.zeros((2, 8))])
+@pytest.mark.parametrize("audio", [np.zeros(0), np.array([0.0, np.nan]), np.array([np.inf]), np.array([1e300]), np.zeros((2, 8))])
 def test_writing_refuses_bad_audio_and_leaves_the_old_file(tmp_path: Path, audio: np.ndarray) -> None:
     path = tmp_path / "a.wav"
     write_audio(path, tone(), RATE_HZ)

@@ -7,7 +7,7 @@ import av
 import numpy as np
 import pytest
 
-from auricle.audio import read_audio
+from auricle.audio import audio_info, read_audio
 from auricle.errors import MediaError
 from auricle.mouth import mouth_crops, mouth_track
 from auricle.video import iterate_frames, read_frames, video_info
@@ -20,7 +20,13 @@ def grey(level: int, side: int = SIDE_PX) -> np.ndarray:
 
 
 def write_video(
-    path: Path, pictures: list[np.ndarray], times_ms: list[int], *, codec: str = "libx264", sound: np.ndarray | None = None
+    path: Path,
+    pictures: list[np.ndarray],
+    times_ms: list[int],
+    *,
+    codec: str = "libx264",
+    sound: np.ndarray | None = None,
+    layout: str = "mono",
 ) -> Path:
     """A video whose pictures carry these time stamps, with sound at 16 kHz where given."""
     # AVI has no time stamps, only a rate: one tick a picture.
@@ -30,14 +36,15 @@ def write_video(
         stream.height, stream.width = pictures[0].shape[:2]
         stream.pix_fmt = "yuv420p"
         stream.time_base = stream.codec_context.time_base = Fraction(tick_ms, 1000)
-        track = container.add_stream("aac", rate=16_000, layout="mono") if sound is not None else None
+        track = container.add_stream("aac", rate=16_000, layout=layout) if sound is not None else None
         for picture, time_ms in zip(pictures, times_ms, strict=True):
             frame = av.VideoFrame.from_ndarray(picture, format="rgb24")
             frame.pts, frame.time_base = time_ms // tick_ms, Fraction(tick_ms, 1000)
             container.mux(stream.encode(frame))
         container.mux(stream.encode(None))
         if track is not None and sound is not None:
-            frame = av.AudioFrame.from_ndarray(sound[None].astype(np.float32), format="fltp", layout="mono")
+            packed = np.atleast_2d(sound).astype(np.float32).T.reshape(1, -1)
+            frame = av.AudioFrame.from_ndarray(np.ascontiguousarray(packed), format="flt", layout=layout)
             frame.sample_rate, frame.pts = 16_000, 0
             for block in (frame, None):
                 container.mux(track.encode(block))
@@ -120,6 +127,25 @@ def test_a_cut_matroska_file_is_refused(tmp_path: Path) -> None:
     assert fault_of(path) in ("unreadable", "truncated")
 
 
+def test_damaged_bytes_give_pictures_and_sound_or_a_media_error(tmp_path: Path) -> None:
+    rng = np.random.default_rng(3)
+    pictures = list(rng.integers(0, 255, (8, SIDE_PX, SIDE_PX, 3), dtype=np.uint8))
+    whole = write_video(tmp_path / "whole.mov", pictures, [40 * k for k in range(8)], sound=rng.uniform(-0.3, 0.3, 5_000)).read_bytes()
+    path, refused = tmp_path / "v.mov", 0
+    for _ in range(60):
+        data = bytearray(whole)
+        # The index is at the end: that is where damage does most.
+        for place in len(whole) - 1 - rng.integers(0, 2_500, 4):
+            data[place] = rng.integers(256)
+        path.write_bytes(data)
+        try:
+            assert read_frames(path).ndim == 3
+            assert np.isfinite(read_audio(path, 16_000)).all()
+        except MediaError:
+            refused += 1
+    assert 0 < refused < 60
+
+
 def test_time_stamps_that_jump_do_not_fill_the_memory(tmp_path: Path) -> None:
     path = write_video(tmp_path / "v.mkv", [grey(50), grey(100), grey(150)], [0, 40, 3_600_000])
     with pytest.raises(MediaError, match="damaged time stamps"):
@@ -134,6 +160,17 @@ def test_the_sound_of_a_video_lies_on_its_picture(tmp_path: Path) -> None:
     heard = read_audio(path, 16_000)
     assert np.abs(heard).argmax() == pytest.approx(8_100, abs=160)
     assert int((levels(path) > 100).argmax()) == 12
+
+
+@pytest.mark.parametrize(("layout", "channels"), [("stereo", 2), ("5.1", 6), ("7.1", 8)])
+def test_sound_of_many_channels(tmp_path: Path, layout: str, channels: int) -> None:
+    time_s = np.arange(16_000) / 16_000
+    sound = np.stack([0.2 * np.sin(2 * np.pi * 100 * (k + 1) * time_s) for k in range(channels)])
+    path = write_video(tmp_path / "v.mp4", [grey(9)] * 25, [40 * k for k in range(25)], sound=sound, layout=layout)
+    assert audio_info(path).channels == channels
+    assert len(read_audio(path, 16_000)) == pytest.approx(16_000, abs=1100)
+    heard = read_audio(path, 16_000, channel=1)[4000:12_000]
+    assert np.abs(np.fft.rfft(heard)).argmax() / len(heard) * 16_000 == pytest.approx(200, abs=4)
 
 
 def test_a_face_is_followed_on_real_talkers(shared_data: Path) -> None:

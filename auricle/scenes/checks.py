@@ -16,7 +16,7 @@ from pathlib import Path
 from rich.console import Console
 from rich.progress import Progress
 
-from auricle.audio import AUDIO_SUFFIXES, audio_info, read_audio, sound_duration_s
+from auricle.audio import audio_info, read_audio
 from auricle.errors import EmptyCorpusError, MediaError
 from auricle.files import replacing
 from auricle.scenes.cache import cached_mouth_crops
@@ -26,8 +26,6 @@ from auricle.scenes.scene import Scene
 from auricle.video import iterate_frames
 
 REASONS_SHOWN = 5
-DECODING_RATE_HZ = 16_000
-"""Rate to which the sound of videos is brought for the check; that of audio files stays as it is."""
 
 
 @dataclass(frozen=True)
@@ -95,7 +93,7 @@ def check_scenes(
     pool = ThreadPoolExecutor(workers or min(16, os.cpu_count() or 1))
     console = Console(file=sys.stderr, quiet=not show)
     try:
-        with Progress(console=console, transient=True, disable=not show) as progress:
+        with Progress(console=console, transient=True, disable=not show or not console.is_terminal) as progress:
             found = list(progress.track(pool.map(check, scenes, keys), total=len(scenes), description="checking scenes"))
     finally:
         pool.shutdown(cancel_futures=True)
@@ -120,7 +118,7 @@ def _faults(
     scene: Scene, sample_rate_hz: int, frame_rate_hz: float, frame_size_px: int | None, with_video: bool, max_mismatch_s: float
 ) -> Iterator[Rejection]:
     """One rejection for each file at fault. Others' lengths and rates are only compared with those of a sound mixture."""
-    mix_s, mix_rate_hz = None, None
+    mix_s, mix_rate_hz = None, 0
     for path in (scene.mix, scene.target, scene.target_anechoic, scene.interferer):
         if path is None:
             continue
@@ -143,20 +141,19 @@ def _faults(
         yield _rejection(scene, scene.video, error)
 
 
-def _check_sound(path: Path, scene: Scene, sample_rate_hz: int) -> tuple[float, int | None]:
-    """Length, and rate of an audio file (None for a video's sound, which is resampled when decoded)."""
-    if path.suffix.lower() not in AUDIO_SUFFIXES:
-        audio = read_audio(path, DECODING_RATE_HZ, channel=scene.channel, reject_silence=True)
-        return len(audio) / DECODING_RATE_HZ, None
-    rate_hz = audio_info(path).sample_rate_hz
-    if rate_hz < sample_rate_hz:
-        raise MediaError(f"{path}: sampled at {rate_hz} Hz, below the {sample_rate_hz} Hz that are needed; find the original", fault="rate")
-    read_audio(path, rate_hz, channel=scene.channel, reject_silence=True)
-    return sound_duration_s(path), rate_hz
+def _check_sound(path: Path, scene: Scene, sample_rate_hz: int) -> tuple[float, int]:
+    """Length and rate of a file whose sound can be used."""
+    info = audio_info(path)
+    if info.sample_rate_hz < sample_rate_hz:
+        raise MediaError(
+            f"{path}: sampled at {info.sample_rate_hz} Hz, below the {sample_rate_hz} Hz that are needed; find the original", fault="rate"
+        )
+    read_audio(path, info.sample_rate_hz, channel=scene.channel, reject_silence=True)
+    return info.duration_s, info.sample_rate_hz
 
 
-def _require_equal_rate(mix: Path, mix_rate_hz: int | None, other: Path, rate_hz: int | None) -> None:
-    if mix_rate_hz is not None and rate_hz is not None and mix_rate_hz != rate_hz:
+def _require_equal_rate(mix: Path, mix_rate_hz: int, other: Path, rate_hz: int) -> None:
+    if mix_rate_hz != rate_hz:
         raise MediaError(f"{other} is sampled at {rate_hz} Hz, {mix} at {mix_rate_hz} Hz; bring a scene's files to one rate", fault="rate")
 
 

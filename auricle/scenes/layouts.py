@@ -66,15 +66,19 @@ def list_scenes(folder: Path | str, split: Split | None = None) -> list[Scene]:
 def _scene_folders(root: Path) -> list[tuple[Path, Split, Path]]:
     """Folders of scenes, the split of each, and where their metadata would be. Empty for a plain folder."""
     corpus: list[tuple[Path, Split, Path]] = [(root / name / "scenes", name, root / "metadata") for name in SPLITS]
-    single = [(root / "scenes", root), (root, root.parent)]
-    corpus = [entry for entry in corpus if entry[0].is_dir()]
-    if corpus:
+    if corpus := [entry for entry in corpus if entry[0].is_dir()]:
         return corpus
-    for scenes, split_folder in single:
-        if scenes.is_dir() and _mix_names(os.listdir(scenes)):
+    for scenes, split_folder in ((root / "scenes", root), (root, root.parent)):
+        if scenes.is_dir() and _is_avsec(set(os.listdir(scenes))):
             split: Split = next((name for name in SPLITS if name == split_folder.name), "train")
             return [(scenes, split, split_folder.parent / "metadata")]
     return []
+
+
+def _is_avsec(present: set[str]) -> bool:
+    """Whether some mixture has its film or interferer beside it; a lone `my_mix.wav` among other clips makes no corpus."""
+    parts = (VIDEO_NAME, *(f"{layout.interferer}.wav" for layout in _LAYOUTS))
+    return any(f"{scene_id}_{part}" in present for scene_id in _mix_names(present) for part in parts)
 
 
 def _list_avsec(folder: Path, split: Split, metadata: Path) -> list[Scene]:

@@ -107,6 +107,11 @@ def test_a_plain_folder(tmp_path: Path) -> None:
     assert {scene.split for scene in scenes.values()} == {"train"}
 
 
+def test_a_lone_mix_among_clips_makes_no_corpus(tmp_path: Path) -> None:
+    touch(tmp_path, "my_mix.wav", "other.wav", "talk.mp4")
+    assert [scene.scene_id for scene in list_scenes(tmp_path)] == ["my_mix", "other", "talk"]
+
+
 def test_subfolders_of_a_plain_folder_name_the_split(tmp_path: Path) -> None:
     touch(tmp_path, "train/bob/a.mp4", "eval/a.mp4")
     assert [(scene.scene_id, scene.speaker) for scene in list_scenes(tmp_path, "train")] == [("train__bob__a", "bob")]
