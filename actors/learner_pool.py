@@ -125,9 +125,7 @@ class LearnerPool:
         self._kill()
         self._rebuilds += 1
         if self._rebuilds > self._config.max_rebuilds:
-            raise PoolError(
-                f"the learner ranks were lost {self._rebuilds} times, more often than learner_pool.max_rebuilds allows; see the log"
-            )
+            raise PoolError(f"the learner ranks were lost {self._rebuilds} times (max_rebuilds = {self._config.max_rebuilds}); see the log")
         logger.warning("rebuilding %d learner rank(s) from %s", self._config.ranks, checkpoint or "the start")
         self.start(checkpoint)
 

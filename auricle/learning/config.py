@@ -66,7 +66,7 @@ class LearnerPoolConfig(Config):
     """GPUs of each rank."""
     resources: dict[str, float] = {}
     """Further Ray resources of each rank, such as {"learner": 1} to pin the pool to a kind of node."""
-    start_timeout_s: float = Field(default=180.0, gt=0)
+    start_timeout_s: float = Field(default=600.0, gt=0)
     """Longest time for all ranks to start, join one another and build the learner, in seconds."""
     call_timeout_s: float = Field(default=600.0, gt=0)
     """Longest time for one call of all ranks, and for one rank to wait for another, in seconds."""
