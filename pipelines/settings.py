@@ -16,6 +16,7 @@ from auricle.learning.config import LearnerConfig, LearnerPoolConfig
 from auricle.learning.guard import GuardConfig
 from auricle.learning.pretraining import PretrainConfig
 from auricle.learning.staleness import StalenessConfig
+from auricle.listeners.calibration import CalibrateConfig
 from auricle.scenes.remix import RemixConfig
 from auricle.scenes.scene import Split
 from auricle.scenes.synth.staging import SynthConfig
@@ -101,4 +102,5 @@ class Settings(Config):
     corpus_synth: SynthConfig = SynthConfig()
     corpus_mix: RemixConfig = RemixConfig()
     evaluate: EvaluateConfig = EvaluateConfig()
+    calibrate: CalibrateConfig = CalibrateConfig()
     enhance: ChunkConfig = ChunkConfig()

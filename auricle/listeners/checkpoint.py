@@ -5,10 +5,10 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer
+from transformers import ASTModel, AutoConfig, AutoModelForCausalLM, AutoTokenizer
 
-from auricle.config import Config
 from auricle.errors import CheckpointError
+from auricle.listeners.calibration import ListenerConfig
 from auricle.listeners.configuration import AuricleListenerConfig, tiny_text_config
 from auricle.listeners.features import AuricleFeatureExtractor
 from auricle.listeners.modeling import AuricleListenerForConditionalGeneration
@@ -16,25 +16,6 @@ from auricle.listeners.processing import AuricleListenerProcessor
 from auricle.listeners.prompts import ANSWER, AUDIO, CHAT_TEMPLATE
 from auricle.listeners.registration import register
 from auricle.listeners.vocabulary import make_tokenizer
-
-
-class ListenerConfig(Config):
-    """The network."""
-
-    encoder: dict[str, Any] = {"kind": "conv"}
-    """`kind` "conv" (a convolutional stem and a small transformer) or "ast"; further keys override its sizes (auricle.listeners.configuration)."""
-    audio_encoder: str = ""
-    """Pretrained AST weights: a folder or a hub id such as MIT/ast-finetuned-audioset-10-10-0.4593; empty: random."""
-    text_model: str = ""
-    """Pretrained decoder: a folder or a hub id such as meta-llama/Llama-3.1-8B-Instruct; empty: the tiny Llama, random, with our own vocabulary."""
-    clip_s: float = 3.0
-    """The window in seconds; the large form hears 10.24."""
-    mels: int = 80
-    """Mel bands; AST has 128."""
-    audio_tokens: int = 30
-    """Tokens an audio becomes: in the tiny form one a tenth of a second, so that times can be read off."""
-    sample_rate_hz: int = 16_000
-    """Rate of the audio."""
 
 
 @dataclass(frozen=True)
@@ -75,7 +56,7 @@ def new_listener(config: ListenerConfig, seed: int = 0) -> Listener:
         model.language_model = AutoModelForCausalLM.from_pretrained(config.text_model)
         model.language_model.resize_token_embeddings(len(tokenizer))
     if config.audio_encoder:
-        model.audio_tower.encoder.model = type(model.audio_tower.encoder.model).from_pretrained(config.audio_encoder)
+        model.audio_tower.encoder.model = ASTModel.from_pretrained(config.audio_encoder)
     return Listener(model, processor)
 
 

@@ -25,10 +25,10 @@ class AuricleListenerConfig(PreTrainedConfig):
     becomes. text_config: any decoder-only language model of transformers (Llama by default). audio_token_id: the placeholder's id."""
 
     model_type = "auricle_listener"
-    sub_configs = {"text_config": AutoConfig}  # noqa: RUF012  (transformers reads it as a plain class attribute)
+    sub_configs = {"text_config": AutoConfig}
 
-    encoder: dict | None = None
-    text_config: dict | PreTrainedConfig | None = None
+    encoder: Any = None
+    text_config: Any = None
     mels: int = 80
     frames: int = 300
     audio_tokens: int = 30

@@ -16,9 +16,9 @@ import numpy as np
 from jaxtyping import Float16, Float32, Int64
 
 from auricle.audio import normalise_loudness
-from auricle.config import Config
 from auricle.errors import MetricError
 from auricle.files import replacing
+from auricle.listeners.calibration import DatasetConfig
 from auricle.listeners.degradations import degrade
 from auricle.listeners.features import HOP_SAMPLES, log_mels
 from auricle.listeners.labels import Damage, Labels, make_labels
@@ -29,29 +29,6 @@ RECIPE = 1
 """Raised whenever the making of clips changes, so that old caches are not taken for new."""
 CHUNK = 50
 LUFS = -26.0
-
-
-class DatasetConfig(Config):
-    """What a listener is calibrated on."""
-
-    speech: tuple[Path, ...] = ()
-    """Folders of clean speech; none: espeak-ng voices only."""
-    noise: tuple[Path, ...] = ()
-    """Folders of recorded noise; none: synthetic noise, music, babble and competing talkers only."""
-    synthetic_share: float = 0.35
-    """Share of clips spoken by espeak-ng voices, 0-1."""
-    clips: int = 10_000
-    """Clips to train on."""
-    held_out_clips: int = 500
-    """Clips of speakers and noises that training never hears, for the report."""
-    clip_s: float = 3.0
-    """The listener's window in seconds; two clips in five are shorter, down to two thirds of it."""
-    sample_rate_hz: int = 16_000
-    """Rate of all audio; PESQ-wb wants 16 kHz."""
-    mels: int = 80
-    """Mel bands of the features."""
-    seed: int = 0
-    """Every draw comes from it."""
 
 
 @dataclass(frozen=True)

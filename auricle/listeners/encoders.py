@@ -13,7 +13,7 @@ AST_PATCH, AST_STRIDE = 16, 10
 
 
 class ConvEncoder(nn.Module):
-    """Convolutions of stride 2 in frequency and time, then transformer blocks over time: [batch, mels, frames] -> [batch, steps, hidden]."""
+    """Convolutions of stride 2 in frequency and time, then transformer blocks over time."""
 
     def __init__(self, mels: int, frames: int, channels: list[int], hidden_size: int, layers: int, heads: int, intermediate_size: int):
         super().__init__()
@@ -57,7 +57,9 @@ class Block(nn.Module):
             nn.LayerNorm(hidden_size), nn.Linear(hidden_size, intermediate_size), nn.GELU(), nn.Linear(intermediate_size, hidden_size)
         )
 
-    def forward(self, hidden: Float[Tensor, "batch steps hidden"], heard: Bool[Tensor, "batch steps"]) -> Float[Tensor, "batch steps hidden"]:
+    def forward(
+        self, hidden: Float[Tensor, "batch steps hidden"], heard: Bool[Tensor, "batch steps"]
+    ) -> Float[Tensor, "batch steps hidden"]:
         """Steps without sound are read by none."""
         batch, steps, size = hidden.shape
         q, k, v = self.query_key_value(self.attention_norm(hidden)).view(batch, steps, 3, self.heads, -1).permute(2, 0, 3, 1, 4)

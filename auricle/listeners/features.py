@@ -1,7 +1,7 @@
 """What the listener hears: log-mel spectrograms at 100 frames a second with their absolute level, on a window of fixed length.
 
-Shorter clips are padded with digital silence and their length is handed on, so that the model can mask what lies beyond the end. Longer clips
-are refused: `auricle.listeners.windows` cuts them into windows that are judged one by one.
+Shorter clips are padded with digital silence and their length is handed on, so that the model can mask what lies beyond the end. Longer
+clips are refused: `auricle.listeners.windows` cuts them into windows that are judged one by one.
 """
 
 from collections.abc import Sequence
@@ -20,7 +20,7 @@ SHORTEST_S = 0.5
 
 
 def log_mels(audio: Float[np.ndarray, " samples"], mels: int = 80, sample_rate_hz: int = 16_000) -> Float32[np.ndarray, "mels frames"]:
-    """log10 of the mel power (triangles of unit peak, 0 Hz to Nyquist) plus a floor; one frame every 160 samples, `samples // 160` frames."""
+    """log10 of the mel power (triangles of unit peak, 0 Hz to Nyquist) plus a floor; `samples // 160` frames, one every 160 samples."""
     frames = len(audio) // HOP_SAMPLES
     edge = (WINDOW_SAMPLES - HOP_SAMPLES) // 2
     padded = np.pad(np.asarray(audio, dtype=np.float32), (edge, edge))
@@ -41,7 +41,7 @@ class AuricleFeatureExtractor(SequenceFeatureExtractor):
     kind "logmel": ours. kind "ast": the Kaldi-style features of the Audio Spectrogram Transformer, for its pretrained encoders.
     """
 
-    model_input_names = ["input_features", "feature_lengths"]  # noqa: RUF012  (the base class reads it as a plain list)
+    model_input_names = ["input_features", "feature_lengths"]
 
     def __init__(
         self,

@@ -51,11 +51,13 @@ class AuricleListenerForConditionalGeneration(PreTrainedModel, GenerationMixin):
         the tower has run already. Raises ValueError where placeholders and audios do not match.
         """
         if inputs_embeds is None:
+            if input_ids is None:
+                raise ValueError("AuricleListenerForConditionalGeneration.forward: give input_ids or inputs_embeds")
             inputs_embeds = self.get_input_embeddings()(input_ids)
             if audio_embeds is None and input_features is not None:
                 audio_embeds = self.audio_tower(input_features, feature_lengths)
             if audio_embeds is not None:
-                inputs_embeds = self._place(input_ids, inputs_embeds, audio_embeds)
+                inputs_embeds = self.place_audio(input_ids, inputs_embeds, audio_embeds)
         return self.language_model(inputs_embeds=inputs_embeds, attention_mask=attention_mask, labels=labels, **kwargs)
 
     def prepare_inputs_for_generation(self, input_ids, is_first_iteration=False, input_features=None, feature_lengths=None, **kwargs):
@@ -65,7 +67,13 @@ class AuricleListenerForConditionalGeneration(PreTrainedModel, GenerationMixin):
             inputs |= {"input_features": input_features, "feature_lengths": feature_lengths}
         return inputs
 
-    def _place(self, input_ids: Tensor, inputs_embeds: Tensor, audio_embeds: Tensor) -> Tensor:
+    def place_audio(
+        self,
+        input_ids: Int64[Tensor, "batch sequence"],
+        inputs_embeds: Float[Tensor, "batch sequence hidden"],
+        audio_embeds: Float[Tensor, "audios tokens hidden"],
+    ) -> Float[Tensor, "batch sequence hidden"]:
+        """The prompts' embeddings with the audio tokens in the place of the placeholders, in order."""
         placeholders = input_ids == self.config.audio_token_id
         wanted, given = int(placeholders.sum()), audio_embeds.shape[0] * audio_embeds.shape[1]
         if wanted != given:

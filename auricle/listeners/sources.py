@@ -1,4 +1,4 @@
-"""Where calibration clips come from: folders of speech and noise, and espeak-ng voices; split into train and held-out by speaker and noise."""
+"""Where calibration clips come from: folders of speech and noise, and espeak-ng voices, split by speaker and by noise."""
 
 import re
 from collections.abc import Sequence

@@ -1,7 +1,7 @@
 """The listener's model class for vLLM, and how vLLM prepares its audio.
 
-One module of ours (the audio tower) is shared with transformers; the decoder is vLLM's. Parameter names are equal, so that a checkpoint loads
-as it is.
+One module of ours (the audio tower) is shared with transformers; the decoder is vLLM's. Parameter names are equal, so that a checkpoint
+loads as it is.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -83,7 +83,9 @@ class ListenerMultiModalProcessor(BaseMultiModalProcessor[ListenerInfo]):
         rate_hz = self.info.feature_extractor().sampling_rate
         return inputs._replace(hf_kwargs=dict(inputs.hf_kwargs, sampling_rate=rate_hz))
 
-    def _get_mm_fields_config(self, hf_inputs: BatchFeature, hf_processor_mm_kwargs: Mapping[str, object]) -> Mapping[str, MultiModalFieldConfig]:
+    def _get_mm_fields_config(
+        self, hf_inputs: BatchFeature, hf_processor_mm_kwargs: Mapping[str, object]
+    ) -> Mapping[str, MultiModalFieldConfig]:
         return {"input_features": MultiModalFieldConfig.batched("audio"), "feature_lengths": MultiModalFieldConfig.batched("audio")}
 
     def _get_prompt_updates(
@@ -111,9 +113,9 @@ class AuricleListenerForConditionalGeneration(nn.Module, SupportsMultiModal, Sup
         super().__init__()
         config: AuricleListenerConfig = vllm_config.model_config.hf_config
         self.config = config
-        with self._mark_tower_model(vllm_config, "audio"):
+        with self._mark_tower_model(vllm_config, "audio"):  # type: ignore[operator]
             self.audio_tower = AudioTower(config.encoder, config.mels, config.frames, config.audio_tokens, config.text_config.hidden_size)
-        with self._mark_language_model(vllm_config):
+        with self._mark_language_model(vllm_config):  # type: ignore[operator]
             self.language_model = init_vllm_registered_model(
                 vllm_config=vllm_config, hf_config=config.text_config, prefix=maybe_prefix(prefix, "language_model")
             )

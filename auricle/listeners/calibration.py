@@ -1,0 +1,102 @@
+"""The settings of `auricle calibrate`: network, clips, training, and what the report measures.
+
+Apart from the modules that they configure, so that the command line can print them without importing any of those.
+"""
+
+from pathlib import Path
+from typing import Any
+
+from pydantic import PositiveInt
+
+from auricle.config import Config
+
+
+class ListenerConfig(Config):
+    """The network."""
+
+    encoder: dict[str, Any] = {"kind": "conv"}
+    """`kind` "conv" (a convolutional stem and a small transformer) or "ast"; further keys override its sizes (see configuration.py)."""
+    audio_encoder: str = ""
+    """Pretrained AST weights: a folder or a hub id such as MIT/ast-finetuned-audioset-10-10-0.4593; empty: random."""
+    text_model: str = ""
+    """Pretrained decoder: a folder or a hub id such as meta-llama/Llama-3.1-8B-Instruct; empty: a tiny random Llama, our own vocabulary."""
+    clip_s: float = 3.0
+    """The window in seconds; the large form hears 10.24."""
+    mels: int = 80
+    """Mel bands; AST has 128."""
+    audio_tokens: int = 30
+    """Tokens an audio becomes: in the tiny form one a tenth of a second, so that times can be read off."""
+    sample_rate_hz: int = 16_000
+    """Rate of the audio."""
+
+
+class DatasetConfig(Config):
+    """What a listener is calibrated on."""
+
+    speech: tuple[Path, ...] = ()
+    """Folders of clean speech; none: espeak-ng voices only."""
+    noise: tuple[Path, ...] = ()
+    """Folders of recorded noise; none: synthetic noise, music, babble and competing talkers only."""
+    synthetic_share: float = 0.35
+    """Share of clips spoken by espeak-ng voices, 0-1."""
+    clips: int = 10_000
+    """Clips to train on."""
+    held_out_clips: int = 500
+    """Clips of speakers and noises that training never hears, for the report."""
+    clip_s: float = 3.0
+    """The listener's window in seconds; two clips in five are shorter, down to two thirds of it."""
+    sample_rate_hz: int = 16_000
+    """Rate of all audio; PESQ-wb wants 16 kHz."""
+    mels: int = 80
+    """Mel bands of the features."""
+    seed: int = 0
+    """Every draw comes from it."""
+
+
+class TrainingConfig(Config):
+    """The training loop."""
+
+    steps: int = 4_000
+    """Learner steps."""
+    batch: int = 32
+    """Clips a step."""
+    learning_rate: float = 1e-3
+    """AdamW's peak learning rate."""
+    weight_decay: float = 0.02
+    """AdamW's decay of matrices."""
+    warmup_steps: int = 50
+    """Steps over which the learning rate rises."""
+    decay_share: float = 0.3
+    """Last part of the steps over which the learning rate falls to zero, 0-1."""
+    hearing_share: float = 0.22
+    """First part of the steps in which only the audio tower learns, by regression, 0-1."""
+    auxiliary_weight: float = 0.5
+    """Weight of the regression loss once the decoder learns too."""
+    pairs: int = 4
+    """Questions about two clips a step."""
+    average_decay: float = 0.995
+    """Decay of the exponential average of the weights, which is what is kept in the end; 0: the weights themselves."""
+    gradient_norm: float = 1.0
+    """Longest gradient; longer ones are scaled down."""
+    checkpoint_steps: int = 500
+    """Steps between two checkpoints to resume from."""
+    seed: int = 0
+    """Weights, order of clips, questions, wording and augmentation come from it."""
+
+
+class CalibrateConfig(Config):
+    """One calibration."""
+
+    output: Path = Path("runs/listener")
+    """Folder of the run: `listener/` (the checkpoint), the report, and what a stopped training goes on from."""
+    cache: Path = Path("corpus/listener")
+    """Labelled clips are kept here, by the content of their settings."""
+    ratings: tuple[Path, ...] = ()
+    """Tables of human ratings (CSV with `file` and `mos_ovrl` or `mos`) for the report."""
+    processes: PositiveInt = 2
+    """Processes that make labelled clips."""
+    half: bool = True
+    """Whether weights are stored as float16, which is half the size; they are computed with as float32."""
+    listener: ListenerConfig = ListenerConfig()
+    data: DatasetConfig = DatasetConfig()
+    training: TrainingConfig = TrainingConfig()
