@@ -9,7 +9,8 @@ Invariants
 - An update uses no random numbers but those of (seed, version): a resumed learner goes on as if nothing had happened.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Hashable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -30,14 +31,24 @@ from actors.policy import ENHANCER_PREFIX, FRAMES, LOGITS, MIX, SCENE_ROW, Enhan
 from auricle.enhancers.checkpoint import load_enhancer
 from auricle.enhancers.exploration import ExplorationConfig
 from auricle.errors import LearningError
-from auricle.learning.advantages import Advantages, compute_advantages
-from auricle.learning.batch import StepRows, first_rows, minibatches, step_rows
+from auricle.learning.batch import (
+    StepAdvantages,
+    StepRows,
+    first_rows,
+    minibatches,
+    outcomes,
+    rank_table,
+    silenced,
+    step_advantages,
+    step_rows,
+)
 from auricle.learning.config import LearnerConfig
-from auricle.learning.losses import gaussian_kl, ppo_clip_loss, ratio_statistics, ratio_sums, value_loss, weighted_mean
-from auricle.learning.outcome import RowOutcome, UpdateReport
+from auricle.learning.losses import gaussian_kl, ppo_clip_loss, value_loss, weighted_mean
+from auricle.learning.outcome import UpdateReport
+from auricle.learning.statistics import StepStatistics, merge, row_metrics
 from auricle.learning.supervised import enhancement_loss
 
-_WEIGHT, _TOTAL, _REFERENCE, _TARGET = "row_weight", "total_weight", "reference_mean", "target"
+_WEIGHT, _TOTAL, _REFERENCE, _TARGET, _EPOCH = "row_weight", "total_weight", "reference_mean", "target", "epoch"
 
 
 class PolicyLearner(PPOTorchLearner):
@@ -68,8 +79,7 @@ class PolicyLearner(PPOTorchLearner):
         super().__init__(
             config=_ppo_config(config, critic=critic), module_spec=MultiRLModuleSpec(rl_module_specs={DEFAULT_MODULE_ID: spec})
         )
-        self._sums: dict[str, Tensor] = {}
-        self._gradient_norms: list[float] = []
+        self._statistics = StepStatistics()
         self.build()
 
     @property
@@ -80,16 +90,13 @@ class PolicyLearner(PPOTorchLearner):
     def update_rows(self, columns: Mapping[str, Any]) -> UpdateReport:
         """Train on this rank's rows of the step that is due (columns: docs/design.md). Collective. Raises LearningError."""
         rows = step_rows(columns, self.version)
-        advantages, own, scenes = self._advantages(rows)
-        self._sums, self._gradient_norms = {}, []
-        for epoch in range(self.settings.epochs if len(scenes) else 0):
-            for chosen in minibatches(scenes, self.settings.minibatch_scenes, self.seed, self.version, epoch):
-                kept = [advantages.kept[place] and rows.scene_id[row] in chosen for row, place in enumerate(own)]
-                total = sum(float(k) for k in gather_objects(sum(kept)))
-                batch = self._minibatch(rows, advantages, own, np.array(kept, dtype=bool), total, epoch)
-                self._update({DEFAULT_MODULE_ID: batch})
+        step = self._advantages(rows)
+        self._statistics = StepStatistics()
+        for epoch in range(self.settings.epochs if step.scenes else 0):
+            for scenes in minibatches(step.scenes, self.settings.minibatch_scenes, self.seed, self.version, epoch):
+                self._update({DEFAULT_MODULE_ID: self._minibatch(rows, step, scenes, epoch)})
         self.version += 1
-        return UpdateReport(self.version, self._metrics(advantages, len(scenes)), _outcomes(rows, advantages, own))
+        return UpdateReport(self.version, self._metrics(step), outcomes(rows, step))
 
     def weights(self) -> dict[str, np.ndarray]:
         """The enhancer's weights, whole, as fp32 arrays by the enhancer's own names. Collective."""
@@ -131,7 +138,7 @@ class PolicyLearner(PPOTorchLearner):
 
     def apply_gradients(self, gradients_dict: dict[str, Tensor]) -> None:
         """One step of the engine's optimiser."""
-        self._gradient_norms.append(self.engine.step())
+        self._statistics.add_gradient_norm(self.engine.step())
 
     def compute_loss_for_module(self, *, module_id: str, config: PPOConfig, batch: dict[str, Any], fwd_out: dict[str, Tensor]) -> Tensor:
         """This rank's share of PPO-clip + beta KL(policy, pretrained) + gamma supervised (+ critic)."""
@@ -152,39 +159,20 @@ class PolicyLearner(PPOTorchLearner):
             values = self.policy.compute_values(batch, fwd_out[Columns.EMBEDDINGS])
             losses["value_loss"] = value_loss(values, batch[Postprocessing.VALUE_TARGETS], weights, total)
             factors["value_loss"] = settings.value_weight
-        self._note(losses, log_prob - old_log_prob, weights, batch["epoch"])
+        self._statistics.add_minibatch(losses, log_prob - old_log_prob, weights, clip=settings.clip, epoch=batch[_EPOCH])
         return torch.stack([factors[name] * loss for name, loss in losses.items()]).sum()
 
     # --- one step's parts --------------------------------------------------------------------------------------------------------------
 
-    def _advantages(self, rows: StepRows) -> tuple[Advantages, list[int], list[str]]:
-        """The whole step's advantages, where this rank's rows are in them, and the step's scenes that are trained on."""
+    def _advantages(self, rows: StepRows) -> StepAdvantages:
         config = self.settings.resolved_advantages()
         values = self._values(rows) if config.baseline == "critic" else None
-        table = gather_objects((rows.rollout_id, rows.scene_id, rows.parts, rows.reference_parts, rows.credit, values))
-        ids = np.concatenate([part[0] for part in table])
-        if len(set(ids.tolist())) != len(ids):
-            raise LearningError(f"step {self.version}: a rollout reached the learner twice; ids {sorted(ids.tolist())}")
-        order = np.argsort(ids)
-        scenes = [scene for part in table for scene in part[1]]
-
-        def column(place: int) -> np.ndarray | None:
-            parts = [part[place] for part in table]
-            return None if any(part is None for part in parts) else np.concatenate(parts)[order]
-
-        groups = [scenes[row] for row in order]
-        parts = column(2)
-        assert parts is not None
-        advantages = compute_advantages(
-            parts, groups, self.part_weights, config, reference_parts=column(3), credit=column(4), values=column(5)
-        )
-        place = {int(ids[row]): position for position, row in enumerate(order)}
-        kept = dict.fromkeys(group for group, alive in zip(groups, advantages.kept, strict=True) if alive)
-        return advantages, [place[int(rollout_id)] for rollout_id in rows.rollout_id], list(kept)
+        return step_advantages(gather_objects(rank_table(rows, values)), self.part_weights, config, self.version)
 
     @torch.no_grad()
     def _values(self, rows: StepRows) -> np.ndarray:
-        fwd_out = self.module.forward_train({DEFAULT_MODULE_ID: self._inputs(rows, np.arange(len(rows)))})
+        heard = replace(rows, mix=np.nan_to_num(rows.mix))
+        fwd_out = self.module.forward_train({DEFAULT_MODULE_ID: self._inputs(heard, np.arange(len(rows)))})
         return self.policy.compute_values({}, fwd_out[DEFAULT_MODULE_ID][Columns.EMBEDDINGS]).float().cpu().numpy()
 
     def _inputs(self, rows: StepRows, chosen: np.ndarray) -> dict[str, Any]:
@@ -195,24 +183,24 @@ class PolicyLearner(PPOTorchLearner):
             observed[FRAMES] = self._tensor(rows.frames[chosen[first]])
         return {Columns.OBS: observed, SCENE_ROW: self._tensor(scene_row)}
 
-    def _minibatch(
-        self, rows: StepRows, advantages: Advantages, own: list[int], kept: np.ndarray, total: float, epoch: int
-    ) -> dict[str, Any]:
-        weight = 1.0
-        chosen = np.flatnonzero(kept)
-        if not len(chosen):  # this rank has none of the minibatch's rows: it takes part in the step with one of no weight
-            chosen, weight = np.array([0]), 0.0
-            rows = _silenced(rows)
-        places = np.array(own)[chosen]
+    def _minibatch(self, rows: StepRows, step: StepAdvantages, scenes: set[Hashable], epoch: int) -> dict[str, Any]:
+        """This rank's share of the minibatch of `scenes`, as the policy and the loss want it."""
+        places = step.rows_of(rows.rollout_id)
+        kept = step.advantages.kept[places] & np.array([scene in scenes for scene in rows.scene_id])
+        total = float(sum(gather_objects(int(kept.sum()))))
+        chosen, weight = np.flatnonzero(kept), 1.0
+        if not len(chosen):  # none of the rows is this rank's: it takes part in the step with one of no weight
+            rows, chosen, weight = silenced(rows), np.array([0]), 0.0
+        advantages, targets = (getattr(step.advantages, name)[places[chosen]].astype(np.float32) for name in ("values", "value_targets"))
         batch = self._inputs(rows, chosen) | {
             Columns.ACTIONS: self._tensor(rows.action[chosen]).mT,
             Columns.ACTION_DIST_INPUTS: self._tensor(rows.action_mean[chosen]).mT,
             _REFERENCE: self._tensor(rows.reference_mean[chosen]).mT,
-            Postprocessing.ADVANTAGES: self._tensor(advantages.values[places].astype(np.float32)),
-            Postprocessing.VALUE_TARGETS: self._tensor(advantages.value_targets[places].astype(np.float32)),
+            Postprocessing.ADVANTAGES: self._tensor(advantages),
+            Postprocessing.VALUE_TARGETS: self._tensor(targets),
             _WEIGHT: torch.full((len(chosen),), weight, device=self._device),
             _TOTAL: total,
-            "epoch": epoch,
+            _EPOCH: epoch,
         }
         if self.settings.anchor_gamma > 0:
             if rows.target is None:
@@ -226,37 +214,11 @@ class PolicyLearner(PPOTorchLearner):
         per_row = enhancement_loss(enhanced[batch[SCENE_ROW]], batch[_TARGET], self.settings.anchor)
         return weighted_mean(per_row, batch[_WEIGHT], batch[_TOTAL])
 
-    def _note(self, losses: Mapping[str, Tensor], log_ratio: Tensor, weights: Tensor, epoch: int) -> None:
-        for name, loss in losses.items():
-            self._add(name, torch.stack([loss.detach().double().cpu(), torch.tensor(1.0).double()]))
-        sums, largest = ratio_sums(log_ratio.cpu(), weights.cpu(), self.settings.clip)
-        prefix = "first" if epoch == 0 else "later"
-        self._add(f"{prefix}_sums", sums)
-        self._sums[f"{prefix}_max"] = torch.maximum(self._sums.get(f"{prefix}_max", largest), largest)
-
-    def _add(self, name: str, values: Tensor) -> None:
-        self._sums[name] = self._sums.get(name, torch.zeros_like(values)) + values
-
-    def _metrics(self, advantages: Advantages, scenes: int) -> dict[str, float]:
-        ranks: list[dict[str, np.ndarray]] = gather_objects({name: value.numpy() for name, value in self._sums.items()})
-        metrics = {"rows_kept": float(advantages.kept.sum()), "rows_dropped": float((~advantages.kept).sum()), "scenes": float(scenes)}
-        metrics |= {f"dropped_{reason}": float(count) for reason, count in advantages.dropped().items()}
-        for name in self._sums:
-            if not name.endswith(("_sums", "_max")):
-                metrics[name] = float(sum(rank[name][0] for rank in ranks) / max(ranks[0][name][1], 1))
-        for prefix in ("first", "later"):
-            if f"{prefix}_sums" in self._sums:
-                sums, largest = sum(r[f"{prefix}_sums"] for r in ranks), np.max([r[f"{prefix}_max"] for r in ranks], axis=0)
-                found = ratio_statistics(torch.from_numpy(sums), torch.from_numpy(largest))
-                metrics |= {f"{prefix}_{key}": float(value) for key, value in vars(found).items() if key != "ratios"}
-        if self._gradient_norms:
-            metrics["grad_norm"] = float(np.mean(self._gradient_norms))
-        judged = advantages.rewards[np.isfinite(advantages.rewards)]
-        if len(judged):
-            metrics |= {"reward": float(judged.mean()), "reward_std": float(judged.std())}
-        if not all(np.isfinite(value) for value in metrics.values()):
-            bad = {name: value for name, value in metrics.items() if not np.isfinite(value)}
-            raise LearningError(f"step {self.version - 1}: the learner diverged ({bad}); lower learner.lr, or resume an earlier one")
+    def _metrics(self, step: StepAdvantages) -> dict[str, float]:
+        metrics = row_metrics(step.advantages, len(step.scenes)) | merge(gather_objects(self._statistics.sums()))
+        bad = {name: value for name, value in metrics.items() if not np.isfinite(value)}
+        if bad:
+            raise LearningError(f"step {self.version - 1}: it diverged ({bad}); lower learner.lr and resume an earlier checkpoint")
         return metrics
 
     def _tensor(self, array: np.ndarray) -> Tensor:
@@ -297,22 +259,3 @@ def _ppo_config(config: LearnerConfig, *, critic: bool) -> PPOConfig:
             use_kl_loss=False,
         )
     )
-
-
-def _silenced(rows: StepRows) -> StepRows:
-    """The rows with silent mixtures: a scene that could not be loaded may hold anything."""
-    return StepRows(**{**vars(rows), "mix": np.zeros_like(rows.mix)})
-
-
-def _outcomes(rows: StepRows, advantages: Advantages, own: list[int]) -> list[RowOutcome]:
-    per_row = advantages.values if advantages.values.ndim == 1 else advantages.values.mean(axis=1)
-    return [
-        RowOutcome(
-            rollout_id=int(rollout_id),
-            state="trained" if advantages.kept[place] else "dropped",
-            reason=advantages.reasons[place],
-            reward=float(advantages.rewards[place]),
-            advantage=float(per_row[place]),
-        )
-        for rollout_id, place in zip(rows.rollout_id, own, strict=True)
-    ]

@@ -1,14 +1,16 @@
-"""The rows of one learner step as one rank holds them, and how they are cut into minibatches."""
+"""The rows of one learner step as one rank holds them, their advantages among all ranks' rows, and how they are cut into minibatches."""
 
 from collections.abc import Hashable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 from jaxtyping import Float32, Int64, UInt8
 
 from auricle.errors import LearningError
+from auricle.learning.advantages import AdvantageConfig, Advantages, compute_advantages
 from auricle.learning.credit import group_rows
+from auricle.learning.outcome import RowOutcome
 from auricle.learning.schedule import derive_seed
 
 
@@ -51,6 +53,78 @@ def step_rows(columns: Mapping[str, Any], step: int) -> StepRows:
         credit=_optional(columns, "credit", np.float32, ids),
         target=_optional(columns, "target", np.float32, ids),
     )
+
+
+@dataclass(frozen=True)
+class StepAdvantages:
+    """The advantages of all ranks' rows of a step, in the order of their ids. Equal on every rank.
+
+    places: where each id is in them. scenes: those with a row that is trained on, in the same order.
+    """
+
+    advantages: Advantages
+    places: dict[int, int]
+    scenes: list[str]
+
+    def rows_of(self, rollout_ids: Int64[np.ndarray, " rows"]) -> Int64[np.ndarray, " rows"]:
+        """The places of these ids."""
+        return np.array([self.places[int(rollout_id)] for rollout_id in rollout_ids], dtype=np.int64)
+
+
+def rank_table(rows: StepRows, values: np.ndarray | None) -> dict[str, Any]:
+    """What the other ranks need of one rank's rows, so that all can work out the same advantages."""
+    names = ("rollout_id", "scene_id", "parts", "reference_parts", "credit")
+    return {name: getattr(rows, name) for name in names} | {"values": values}
+
+
+def step_advantages(
+    tables: Sequence[Mapping[str, Any]], part_weights: Sequence[float], config: AdvantageConfig, step: int
+) -> StepAdvantages:
+    """The whole step's advantages from every rank's table. Raises LearningError where a rollout arrived twice."""
+    ids = np.concatenate([table["rollout_id"] for table in tables])
+    if len(set(ids.tolist())) != len(ids):
+        raise LearningError(f"step {step}: a rollout reached the learner twice; ids {sorted(ids.tolist())}")
+    order = np.argsort(ids)
+    scenes = [scene for table in tables for scene in table["scene_id"]]
+    groups = [scenes[row] for row in order]
+
+    def column(name: str) -> Any:
+        parts = [table[name] for table in tables]
+        return None if any(part is None for part in parts) else np.concatenate(parts)[order]
+
+    advantages = compute_advantages(
+        column("parts"),
+        groups,
+        part_weights,
+        config,
+        reference_parts=column("reference_parts"),
+        values=column("values"),
+        credit=column("credit"),
+    )
+    alive = dict.fromkeys(group for group, kept in zip(groups, advantages.kept, strict=True) if kept)
+    return StepAdvantages(advantages, {int(ids[row]): place for place, row in enumerate(order)}, list(alive))
+
+
+def silenced(rows: StepRows) -> StepRows:
+    """The same rows with nothing in them: a scene that could not be loaded may hold anything, NaN too."""
+    empty = {name: np.zeros_like(getattr(rows, name)) for name in ("mix", "action", "action_mean", "reference_mean")}
+    return replace(rows, **empty, target=None if rows.target is None else np.zeros_like(rows.target))
+
+
+def outcomes(rows: StepRows, step: StepAdvantages) -> list[RowOutcome]:
+    """What became of each of these rows."""
+    found = step.advantages
+    per_row = found.values if found.values.ndim == 1 else found.values.mean(axis=1)
+    return [
+        RowOutcome(
+            rollout_id=int(rollout_id),
+            state="trained" if found.kept[place] else "dropped",
+            reason=found.reasons[place],
+            reward=float(found.rewards[place]),
+            advantage=float(per_row[place]),
+        )
+        for rollout_id, place in zip(rows.rollout_id, step.rows_of(rows.rollout_id), strict=True)
+    ]
 
 
 def minibatches(scenes: Sequence[Hashable], per_minibatch: int, seed: int, version: int, epoch: int) -> list[set[Hashable]]:
