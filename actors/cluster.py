@@ -9,7 +9,7 @@ from pathlib import Path
 
 import ray
 
-from auricle.config import Config
+from actors.settings import ClusterSettings
 from auricle.errors import EnvironmentSetupError
 
 WORKER_ENVIRONMENT = {
@@ -27,17 +27,6 @@ WORKER_ENVIRONMENT = {
     "MALLOC_MMAP_THRESHOLD_": "1073741824",
     "MALLOC_TRIM_THRESHOLD_": "1073741824",
 }
-
-
-class ClusterSettings(Config):
-    """The Ray cluster a verb runs on."""
-
-    address: str = ""
-    """Address of a running cluster (`auto` inside `ray job submit`). Empty: $RAY_ADDRESS if set, else one of its own on this machine."""
-    logical_cpus: int = 8
-    """CPUs that a cluster of its own announces. Pools ask for fractions; the operating system shares the real cores."""
-    object_store_mib: int = 512
-    """Shared memory for objects of a cluster of its own, in MiB."""
 
 
 @contextmanager

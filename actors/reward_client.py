@@ -16,32 +16,14 @@ from collections.abc import AsyncIterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
-from pydantic import PositiveFloat, PositiveInt
 from ray import serve
 from ray.exceptions import RayError
 from ray.serve.exceptions import RayServeException
 
-from auricle.config import Config
+from actors.settings import RewardConfig
 from auricle.judging.panel import PanelConfig, parts_of, relative_parts, spans_of
 from auricle.judging.verdict import Failed, verdict_to_dict
 from auricle.learning.credit import span_penalties
-
-
-class RewardConfig(Config):
-    """The clients between the stream and the panel."""
-
-    clients: PositiveInt = 1
-    """Number of client actors."""
-    blocks_in_flight: PositiveInt = 4
-    """Blocks that one client has at the panel at a time."""
-    timeout_s: PositiveFloat = 120.0
-    """Deadline of one call to the panel, in seconds."""
-    attempts: PositiveInt = 4
-    """Calls made for a block before its rows count as failed."""
-    pause_s: PositiveFloat = 0.5
-    """Pause before the second call, in seconds; doubled each time, with jitter."""
-    num_cpus: float = 0.1
-    """Logical CPUs of a client actor."""
 
 
 class RewardStage:

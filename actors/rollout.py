@@ -17,37 +17,17 @@ from typing import Any
 import numpy as np
 import ray
 import torch
-from pydantic import PositiveFloat, PositiveInt
 from ray.rllib.core.columns import Columns
 
 from actors.policy import ENHANCED, FRAMES, LOGITS, MIX, NOISE_SEEDS, SCENE_ROW, EnhancementPolicy
+from actors.settings import RolloutConfig
 from auricle.audio import sound_duration_s
-from auricle.config import Config
 from auricle.enhancers.exploration import ExplorationConfig
 from auricle.errors import SceneError
 from auricle.learning.schedule import Rollout, RolloutSchedule
 from auricle.learning.staleness import StalenessConfig, required_version
 from auricle.scenes.loading import load_clip
 from auricle.scenes.scene import Clip, Scene
-
-
-class RolloutConfig(Config):
-    """The rollout pool."""
-
-    actors: PositiveInt = 1
-    """Number of rollout actors."""
-    num_cpus: float = 0.5
-    """Logical CPUs of each."""
-    num_gpus: float = 0.0
-    """GPUs of each; the enhancer runs on the GPU where this is above zero."""
-    resources: dict[str, float] = {}
-    """Further Ray resources of each, such as {"rollout": 1} to pin the pool to a kind of node."""
-    clip_s: PositiveFloat = 2.5
-    """Length of the crop taken from each scene, in seconds; shorter scenes are padded."""
-    gate_timeout_s: PositiveFloat = 900.0
-    """Longest wait for a policy version, in seconds."""
-    cached_scenes: PositiveInt = 2048
-    """Loaded clips that one actor keeps in memory."""
 
 
 class RolloutStage:

@@ -14,8 +14,9 @@ from typing import Any
 import ray
 from ray.data import ActorPoolStrategy, DataIterator
 
-from actors.reward_client import RewardConfig, RewardStage
-from actors.rollout import RolloutConfig, RolloutStage
+from actors.reward_client import RewardStage
+from actors.rollout import RolloutStage
+from actors.settings import RewardConfig, RolloutConfig
 from auricle.enhancers.exploration import ExplorationConfig
 from auricle.errors import ConfigError
 from auricle.judging.panel import PanelConfig

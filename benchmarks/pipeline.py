@@ -26,14 +26,13 @@ import torch
 from rich.console import Console
 from rich.table import Table
 
-from actors.cluster import ClusterSettings, cluster
+from actors.cluster import cluster
 from actors.coordinator import RunCoordinator, StepReport
 from actors.engine import join_alone
 from actors.learner import RowOutcome, UpdateReport
 from actors.learner_pool import LearnerPool, LearnerPoolConfig
 from actors.panel import PANEL_APP, start_panel
-from actors.reward_client import RewardConfig
-from actors.rollout import RolloutConfig
+from actors.settings import ClusterSettings, RewardConfig, RolloutConfig
 from actors.stream import StreamPlan, plan_stream, start_stream
 from actors.stream_learner import StreamLinks, run_stream
 from actors.weights import WeightStore

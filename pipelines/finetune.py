@@ -11,16 +11,16 @@ import threading
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from actors.cluster import cluster
 from auricle.errors import PoolError
 from pipelines.command import EXIT_INTERRUPTED, EXIT_OK, run_verb, verb_parser
-from pipelines.display import Display
-from pipelines.finetune_job import FinetuneJob, Outcome
-from pipelines.finetune_scenes import FinetuneScenes, find_scenes
-from pipelines.run_folder import RunFolder
 from pipelines.settings import Settings
-from pipelines.tracking import Tracker
+
+if TYPE_CHECKING:
+    from pipelines.finetune_job import FinetuneJob, Outcome
+    from pipelines.finetune_scenes import FinetuneScenes
+    from pipelines.run_folder import RunFolder
 
 EXAMPLES = [
     "auricle finetune --preset tiny --set scenes.folder=corpus/tiny-A",
@@ -39,7 +39,10 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def story(arguments: argparse.Namespace, settings: Settings) -> int:
-    """The job from beginning to end."""
+    """The job from beginning to end. Ray and torch are imported only now: `--help` and `--dry-run` do not need them."""
+    from pipelines.finetune_scenes import find_scenes
+    from pipelines.run_folder import RunFolder
+
     if arguments.resume:
         run = RunFolder.open(arguments.resume)
         settings = run.settings(arguments.assignments)
@@ -54,8 +57,13 @@ def story(arguments: argparse.Namespace, settings: Settings) -> int:
     return outcome.exit_status
 
 
-def finetune(settings: Settings, run: RunFolder, scenes: FinetuneScenes) -> Outcome:
+def finetune(settings: Settings, run: "RunFolder", scenes: "FinetuneScenes") -> "Outcome":
     """Run the job in `run`; starts and ends the cluster connection, the panel and the pools."""
+    from actors.cluster import cluster
+    from pipelines.display import Display
+    from pipelines.finetune_job import FinetuneJob
+    from pipelines.tracking import Tracker
+
     with ExitStack() as stack:
         tracker = stack.enter_context(Tracker(settings.run, run.path))
         tracker.log_settings(settings)
@@ -71,7 +79,7 @@ def finetune(settings: Settings, run: RunFolder, scenes: FinetuneScenes) -> Outc
         return outcome
 
 
-def follow_to_the_end(job: FinetuneJob, settings: Settings) -> Outcome:
+def follow_to_the_end(job: "FinetuneJob", settings: Settings) -> "Outcome":
     """Phase after phase; a broken one is begun again at the last checkpoint, up to `finetune.restarts` times."""
     restarts = 0
     while True:
@@ -88,7 +96,7 @@ def follow_to_the_end(job: FinetuneJob, settings: Settings) -> Outcome:
 
 
 @contextmanager
-def stop_on_signals(job: FinetuneJob) -> Iterator[None]:
+def stop_on_signals(job: "FinetuneJob") -> Iterator[None]:
     """The first Ctrl-C (or SIGTERM, from `ray job stop`) asks for a checkpoint and a clean end; the second one ends at once.
 
     Set after ray.init, which installs handlers of its own.

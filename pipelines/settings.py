@@ -4,9 +4,7 @@ from pathlib import Path
 
 from pydantic import NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt
 
-from actors.cluster import ClusterSettings
-from actors.reward_client import RewardConfig
-from actors.rollout import RolloutConfig
+from actors.settings import ClusterSettings, RewardConfig, RolloutConfig
 from auricle.config import Config
 from auricle.enhancers.chunks import ChunkConfig
 from auricle.enhancers.exploration import ExplorationConfig
