@@ -48,9 +48,8 @@ class GuardMeter:
             name: [self._score(name, clip, audio) for clip, audio in zip(self._clips, enhanced, strict=True)] for name in self._metrics
         }
         parts, panel = self._ask_panel(enhanced)
-        return Measurement(
-            step, {"panel": panel, **parts, **{name: values for name, values in scores.items() if not np.all(np.isnan(values))}}
-        )
+        known = {name: values for name, values in scores.items() if not np.all(np.isnan(values))}
+        return Measurement(step, {"panel": panel, **parts, **known})
 
     @torch.no_grad()
     def enhance(self) -> list[np.ndarray]:

@@ -40,6 +40,8 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def story(arguments: argparse.Namespace, settings: Settings) -> int:
     """The job from beginning to end. Ray and torch are imported only now: `--help` and `--dry-run` do not need them."""
+    from auricle.enhancers.assets import default_enhancer
+    from auricle.enhancers.checkpoint import load_enhancer
     from pipelines.finetune_scenes import find_scenes
     from pipelines.run_folder import RunFolder
 
@@ -49,7 +51,7 @@ def story(arguments: argparse.Namespace, settings: Settings) -> int:
         run.write_settings(settings)
     else:
         run = None
-    scenes = find_scenes(settings)
+    scenes = find_scenes(settings, load_enhancer(settings.finetune.enhancer or default_enhancer()))
     run = run or RunFolder.create(settings)
     print(f"run folder: {run.path}", flush=True)
     outcome = finetune(settings, run, scenes)
