@@ -19,13 +19,16 @@ from auricle.scenes.checks import Rejection, check_scenes
 from auricle.scenes.layouts import list_scenes
 from auricle.scenes.scene import Scene
 from pipelines.command import EXIT_OK, run_verb, verb_parser
+from pipelines.report import build_report
 from pipelines.reporting.evaluation import Evaluation, print_evaluation, write_evaluation
+from pipelines.reporting.publish import publish_run
 from pipelines.reporting.runs import enhancers_of
 from pipelines.reporting.scores import SceneScores, count_failures, tabulate
 from pipelines.reporting.scoring import NON_INTRUSIVE, ClipScorer, metric_scorer
 from pipelines.reporting.systems import NOISY, score_systems
 from pipelines.run_folder import RunFolder
 from pipelines.settings import Settings
+from pipelines.tracking import Tracker
 
 EXAMPLES = (
     "auricle evaluate runs/demo                                # its pretrained and its best checkpoint, on its corpus's eval scenes",
@@ -68,6 +71,8 @@ def _story(arguments: argparse.Namespace, settings: Settings) -> int:
             judges = stack.enter_context(panel_scorer(settings))
         evaluation = evaluate(settings, scenes, enhancers, output, baseline=baseline, judges=judges, console=console, command=_command())
     print_evaluation(evaluation, console)
+    if run is not None and output == run / "evaluation":
+        _publish(settings, run)
     console.print(f"written: {output}/table.csv, scenes.csv, summary.json", soft_wrap=True)
     return EXIT_OK
 
@@ -131,6 +136,13 @@ def spread_choice(scenes: Sequence[Scene], most: int) -> list[Scene]:
     if not most or most >= len(ordered):
         return ordered
     return [ordered[int(place)] for place in np.linspace(0, len(ordered) - 1, most).round()]
+
+
+def _publish(settings: Settings, run: Path) -> None:
+    """The evaluation of a run belongs into its page, and into MLflow."""
+    build_report(run)
+    with Tracker(settings.run, run, adds_only=True) as tracker:
+        publish_run(tracker, run)
 
 
 def _name_and_folder(text: str) -> tuple[str, Path]:

@@ -101,12 +101,33 @@ def page_samples(samples: Sequence[Sample], budget: int = SOUND_BUDGET) -> tuple
     """Samples as the page shows them, as many as the budget allows, and how many were left out."""
     shown: list[dict[str, Any]] = []
     for place, sample in enumerate(samples):
-        stages = [_stage(sample, stage) for stage in STAGES if stage in sample.files]
+        stages = [page_stage(sample, stage, STAGE_TITLES[stage]) for stage in STAGES if stage in sample.files]
         budget -= sum(stage["sound"].size for stage in stages)
         if budget < 0:
             return shown, len(samples) - place
         shown.append({"scene_id": sample.scene_id, "about": sample.about, "stages": stages})
     return shown, 0
+
+
+def page_stage(sample: Sample, stage: str, title: str) -> dict[str, Any]:
+    """One clip of a sample as a page shows it: sound, spectrogram, words, scores and spans. Raises MediaError naming sample and stage."""
+    try:
+        heard = sound(sample.files[stage])
+    except MediaError as error:
+        raise MediaError(f"sample {sample.scene_id}, {stage}: {error}") from error
+    hearing = sample.hearings.get(stage)
+    scores = dict(hearing.scores) if hearing else {}
+    main = next((scores[key] for key in _SCORE_KEYS if key in scores), None)
+    shown = [(measure(name).label, measure(name).text(scores[name])) for name in in_order(scores)]
+    return {
+        "title": title,
+        "label": f"{title}, scene {sample.scene_id}",
+        "sound": heard,
+        "words": hearing.words if hearing else "",
+        "score": main,
+        "scores": shown,
+        "spans": [_span(span, heard) for span in (hearing.spans if hearing else ())],
+    }
 
 
 def facts_of(record: RunRecord) -> list[tuple[str, str]]:
@@ -163,26 +184,6 @@ def _stream_charts(record: RunRecord) -> list[Chart | None]:
         line_chart("Failed judgements a step", [record.series(name, name.removeprefix("failures/")) for name in failures], digits=0),
         *[line_chart(name.replace("/", ": ").replace("_", " "), [record.series(name, name)], smooth=True) for name in (*rest, *others)],
     ]
-
-
-def _stage(sample: Sample, stage: str) -> dict[str, Any]:
-    try:
-        heard = sound(sample.files[stage])
-    except MediaError as error:
-        raise MediaError(f"sample {sample.scene_id}, {stage}: {error}") from error
-    hearing = sample.hearings.get(stage)
-    scores = dict(hearing.scores) if hearing else {}
-    main = next((scores[key] for key in _SCORE_KEYS if key in scores), None)
-    shown = [(measure(name).label, measure(name).text(scores[name])) for name in in_order(scores)]
-    return {
-        "title": STAGE_TITLES[stage],
-        "label": f"{STAGE_TITLES[stage]}, scene {sample.scene_id}",
-        "sound": heard,
-        "words": hearing.words if hearing else "",
-        "score": main,
-        "scores": shown,
-        "spans": [_span(span, heard) for span in (hearing.spans if hearing else ())],
-    }
 
 
 def _span(span: Any, heard: Sound) -> dict[str, Any]:

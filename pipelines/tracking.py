@@ -33,6 +33,7 @@ EndStatus = Literal["FINISHED", "FAILED", "KILLED"]
 
 _CLOSE = {"kind": "close"}
 _FIRST_WAIT_S, _LONGEST_WAIT_S = 0.5, 60.0
+_GRACE_S = 15.0
 _REFUSALS = ("INVALID_PARAMETER_VALUE", "BAD_REQUEST", "RESOURCE_ALREADY_EXISTS", "PERMISSION_DENIED")
 
 _UNREACHABLE = (
@@ -49,13 +50,19 @@ class Tracker:
     good order says so with `tracker.end_status = "KILLED"`.
     """
 
-    def __init__(self, settings: RunSettings, run_folder: Path, *, kind: str = "finetune", close_timeout_s: float = 20.0) -> None:
+    def __init__(
+        self, settings: RunSettings, run_folder: Path, *, kind: str = "finetune", adds_only: bool = False, close_timeout_s: float = 20.0
+    ) -> None:
+        """adds_only: log something more into a run that has ended (its evaluation), and leave its status as it is."""
         self.uri = default_tracking_uri(settings)
         self.end_status: EndStatus = "FINISHED"
+        self._adds_only = adds_only
         self._settings, self._folder, self._kind = settings, run_folder, kind
         self._close_timeout_s = close_timeout_s
         self._entries: queue.Queue[dict[str, Any]] = queue.Queue()
-        self._deadline = math.inf
+        self._current: list[dict[str, Any]] = []
+        self._closing = False
+        self._progress_s = math.inf
         self._wake = threading.Event()
         self._thread: threading.Thread | None = None
         self._client: Any = None
@@ -82,13 +89,16 @@ class Tracker:
         self.close()
 
     def close(self) -> None:
-        """Send what is left, within the time limit, and end the MLflow run. Harmless when called twice."""
+        """Send what is left, and end the MLflow run; give up after `close_timeout_s` without progress. Harmless when called twice."""
         if self._thread is None:
             return
-        self._deadline = time.monotonic() + self._close_timeout_s
+        self._progress_s, self._closing = time.monotonic(), True
         self._entries.put(_CLOSE)
         self._wake.set()
-        self._thread.join(self._close_timeout_s + 15.0)
+        while self._thread.is_alive() and self._left_s() > -_GRACE_S:
+            self._thread.join(0.1)
+        if self._thread.is_alive():  # stuck inside a call to MLflow: the entries are still ours
+            self._keep_unsent()
         self._thread = None
 
     def log_settings(self, settings: Config) -> None:
@@ -124,10 +134,13 @@ class Tracker:
 
     def _send_all(self) -> None:
         while (entry := self._entries.get()) is not _CLOSE:
-            if time.monotonic() > self._deadline or not self._send_patiently(entry):
-                self._keep_unsent(entry)
+            self._current = [entry]
+            if not self._send_patiently(entry):
+                self._keep_unsent()
                 return
-        self._send_patiently({"kind": "end", "status": self.end_status})
+            self._current = []
+        if not self._adds_only:
+            self._send_patiently({"kind": "end", "status": self.end_status})
 
     def _send_patiently(self, entry: dict[str, Any]) -> bool:
         """True when the entry was sent or refused; False when time was up before the tracker was reached."""
@@ -136,6 +149,7 @@ class Tracker:
             try:
                 self._connect()
                 send(self._client, self._run_id, entry)
+                self._progress_s = time.monotonic()
                 return True
             except Exception as error:  # the boundary of this module: no fault of a tracker may end a run  # noqa: BLE001
                 if _refused(error):
@@ -144,24 +158,27 @@ class Tracker:
                 if not warned:
                     logger.warning(_UNREACHABLE.format(uri=self.uri, error=_first_line(error)))
                     warned = True
-            left_s = self._deadline - time.monotonic()
-            if left_s <= 0:
+            if self._left_s() <= 0:
                 return False
-            self._wake.wait(min(wait_s, left_s))
-            if self._wake.is_set():
-                time.sleep(max(0.0, min(_FIRST_WAIT_S, self._deadline - time.monotonic())))
+            self._wake.wait(wait_s)
+            if self._closing:
+                time.sleep(_FIRST_WAIT_S)
             wait_s = min(2 * wait_s, _LONGEST_WAIT_S)
+
+    def _left_s(self) -> float:
+        """Seconds that a tracker which does not answer is still waited for."""
+        return self._progress_s + self._close_timeout_s - time.monotonic() if self._closing else math.inf
 
     def _connect(self) -> None:
         if self._run_id:
             return
         self._client = mlflow_client(self.uri)
-        self._run_id = open_run(self._client, self.uri, self._settings, self._folder, self._kind)
+        self._run_id = open_run(self._client, self.uri, self._settings, self._folder, self._kind, begin=not self._adds_only)
 
     # --- what could not be sent ----------------------------------------------------------------------------------------------------
 
-    def _keep_unsent(self, first: dict[str, Any]) -> None:
-        left = [first]
+    def _keep_unsent(self) -> None:
+        left = [*self._current]
         while not self._entries.empty():
             left.append(self._entries.get())
         left = [entry for entry in left if entry is not _CLOSE]

@@ -26,16 +26,24 @@ def tone(seed: int, noise: float, seconds: float = 1.0) -> np.ndarray:
 
 
 def write_run(
-    folder: Path, *, name: str = "tiny", steps: int = 30, samples: int = 2, guard_stop: bool = False, panel_gain: float = 0.3
+    folder: Path,
+    *,
+    name: str = "tiny",
+    steps: int = 30,
+    samples: int = 2,
+    guard_stop: bool = False,
+    panel_gain: float = 0.3,
+    seed: int = 7,
+    tracking_uri: str = "",
 ) -> Path:
     """A finished run of `steps` steps in `folder/name`; returns its path."""
-    settings = Settings(run=RunSettings(folder=folder, name=name, seed=7))
+    settings = Settings(run=RunSettings(folder=folder, name=name, seed=seed, tracking_uri=tracking_uri))
     run = RunFolder.create(settings)
     rng = np.random.default_rng(3)
     for step in range(steps):
         run.append("metrics.jsonl", {"step": step, "time_s": 1.7e9 + 2 * step, "metrics": _step_metrics(step, steps, rng)})
     for step in (0, steps // 2, steps):
-        scores = _guard_scores(panel_gain * step / steps, rng)
+        scores = _guard_scores(panel_gain * step / steps, step)
         run.write_measurement(Measurement(step, scores))
         means = {metric: float(np.nanmean(values)) for metric, values in scores.items()}
         run.append("guard.jsonl", {"step": step, "time_s": 1.7e9 + 2 * step, "metrics": means})
@@ -86,12 +94,13 @@ def _step_metrics(step: int, steps: int, rng: np.random.Generator) -> dict[str, 
     }
 
 
-def _guard_scores(gain: float, rng: np.random.Generator) -> dict[str, list[float]]:
+def _guard_scores(gain: float, step: int) -> dict[str, list[float]]:
     base = np.random.default_rng(1).standard_normal(12) * 0.2
-    panel = (3.0 + base + gain + 0.02 * rng.standard_normal(12)).tolist()
-    pesq = (1.8 + base + 0.1 * gain + 0.002 * rng.standard_normal(12)).tolist()
+    wobble = 0.02 * np.where(np.arange(12) % 2, 1.0, -1.0) * bool(step)
+    panel = (3.0 + base + gain + wobble).tolist()
+    pesq = (1.8 + base + 0.1 * gain + 0.1 * wobble).tolist()
     pesq[3] = math.nan
-    return {"panel": panel, "listener": panel, "pesq": pesq, "stoi": (0.7 + 0.05 * base + 0.001 * rng.standard_normal(12)).tolist()}
+    return {"panel": panel, "listener": panel, "pesq": pesq, "stoi": (0.7 + 0.05 * base + 0.05 * wobble).tolist()}
 
 
 def _write_ledger(folder: Path, steps: int, rng: np.random.Generator) -> None:

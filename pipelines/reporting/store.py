@@ -27,6 +27,7 @@ def mlflow_client(uri: str, *, timeout_s: int = 10) -> Any:
     os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", str(timeout_s))
     os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "1")
     os.environ.setdefault("MLFLOW_LOGGING_LEVEL", "WARNING")
+    os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
     from mlflow.tracking import MlflowClient
 
     for name in ("mlflow", "alembic"):
@@ -36,11 +37,15 @@ def mlflow_client(uri: str, *, timeout_s: int = 10) -> Any:
     return MlflowClient(uri)
 
 
-def open_run(client: Any, uri: str, settings: RunSettings, folder: Path, kind: str) -> str:
-    """The id of the run that `folder` logs into: the one whose id it keeps, else a new one, whose id it then keeps."""
+def open_run(client: Any, uri: str, settings: RunSettings, folder: Path, kind: str, *, begin: bool = True) -> str:
+    """The id of the run that `folder` logs into: the one whose id it keeps, else a new one, whose id it then keeps.
+
+    begin: whether an ended run is marked as running again.
+    """
     known = read_run_id(folder)
     if known and _exists(client, known):
-        client.update_run(known, status="RUNNING")
+        if begin:
+            client.update_run(known, status="RUNNING")
         return known
     experiment = client.get_experiment_by_name(settings.experiment)
     if experiment is None:
