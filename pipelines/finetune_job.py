@@ -26,6 +26,7 @@ from pipelines.finetune_phase import Phase
 from pipelines.finetune_samples import write_samples
 from pipelines.finetune_scenes import FinetuneScenes
 from pipelines.report import build_report
+from pipelines.reporting.publish import publish_run
 from pipelines.run_folder import RunFolder
 from pipelines.settings import Settings
 from pipelines.tracking import Tracker
@@ -126,7 +127,7 @@ class FinetuneJob:
         self.note(outcome.sentence)
         self.note(account(self.run.path / "ledger").sentence())
         report = build_report(self.run.path)
-        self._track_results(report)
+        publish_run(self.tracker, self.run.path)
         self.note(f"report: {report}")
 
     def _follow(self, phase: Phase) -> None:
@@ -209,11 +210,3 @@ class FinetuneJob:
         if kind == "interrupted":
             return Outcome(f"interrupted; a checkpoint is written, go on with: auricle finetune --resume {self.run.path}", EXIT_INTERRUPTED)
         return Outcome(detail or reason, EXIT_STOPPED if kind == "guard" else EXIT_ERROR)
-
-    def _track_results(self, report: Path) -> None:
-        self.tracker.log_artifact(report)
-        for path in sorted((self.run.path / "samples").glob("*/*")):
-            if path.suffix == ".wav":
-                self.tracker.log_audio(path, f"{path.parent.name}/{path.name}")
-            else:
-                self.tracker.log_artifact(path, f"samples/{path.parent.name}")
