@@ -127,6 +127,10 @@ class PretrainRun:
             record = json.loads((self._checkpoint / "run.json").read_text())
             self.step = int(record["step"])
             self.stopping = EarlyStopping(**{**record["stopping"], "patience": self.config.patience})
+        metrics = self.path / "metrics.jsonl"
+        if metrics.exists():  # steps beyond the checkpoint will be done, and noted, again
+            lines = [line for line in metrics.read_text(encoding="utf-8").splitlines() if json.loads(line)["step"] <= self.step]
+            self._write_text("metrics.jsonl", "".join(line + "\n" for line in lines))
 
     def _engine_folder(self) -> Path | None:
         return None if self._checkpoint is None else self._checkpoint / "engine"

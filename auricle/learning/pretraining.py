@@ -1,7 +1,7 @@
 """Supervised training: its configuration, its learning rate, and when it stops."""
 
 import math
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 from pydantic import Field
@@ -60,11 +60,9 @@ class EarlyStopping:
     best_step: int = -1
     best_score: float = -math.inf
     waited: int = 0
-    history: list[tuple[int, float]] = field(default_factory=list)
 
     def add(self, step: int, score: float) -> bool:
         """Take the next validation; True where it is the best so far."""
-        self.history.append((step, score))
         if score > self.best_score:
             self.best_step, self.best_score, self.waited = step, score, 0
             return True
