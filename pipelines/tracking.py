@@ -23,7 +23,7 @@ from types import TracebackType
 from typing import Any, Literal, Self
 
 from auricle.config import Config
-from pipelines.reporting.store import default_tracking_uri, flatten, metric_name, mlflow_client, open_run, read_run_id, send, tag_value
+from pipelines.reporting.store import flatten, metric_name, mlflow_client, open_run, read_run_id, send, tag_value, tracking_uri_of
 from pipelines.settings import RunSettings
 
 logger = logging.getLogger("auricle.tracking")
@@ -54,7 +54,7 @@ class Tracker:
         self, settings: RunSettings, run_folder: Path, *, kind: str = "finetune", adds_only: bool = False, close_timeout_s: float = 20.0
     ) -> None:
         """adds_only: log something more into a run that has ended (its evaluation), and leave its status as it is."""
-        self.uri = default_tracking_uri(settings)
+        self.uri = tracking_uri_of(settings, run_folder)
         self.end_status: EndStatus = "FINISHED"
         self._adds_only = adds_only
         self._settings, self._folder, self._kind = settings, run_folder, kind

@@ -4,7 +4,8 @@ import io
 
 from rich.console import Console
 
-from pipelines.display import Display, Progress, plain_line, render, sparkline
+from pipelines.display import Display
+from pipelines.reporting.progress import Progress, plain_line, render, sparkline
 
 METRICS = {
     "reward/mean": 0.25,

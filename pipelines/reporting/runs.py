@@ -9,7 +9,7 @@ from typing import Any
 
 from auricle.config import read_toml
 from auricle.enhancers.assets import default_enhancer
-from auricle.errors import ConfigError, LedgerError
+from auricle.errors import CheckpointError, ConfigError, LedgerError
 from auricle.ledger import Account, account
 from auricle.ledger import read as read_ledger
 from auricle.metrics.intervals import Estimate, paired_interval
@@ -82,7 +82,7 @@ def read_run(path: Path) -> RunRecord:
     folder = RunFolder.open(path)
     config = read_toml(folder.path / "config.toml")
     sums, fault = _account(folder.path)
-    best = folder.best_checkpoint()
+    best_step = _best_step(folder)
     return RunRecord(
         name=config.get("run", {}).get("name", folder.path.name),
         folder=folder.path,
@@ -96,8 +96,8 @@ def read_run(path: Path) -> RunRecord:
         account=sums,
         ledger_fault=fault,
         evaluation=read_evaluation(folder.path / "evaluation"),
-        changes=_changes(folder, best[0] if best else None),
-        best_step=best[0] if best else None,
+        changes=_changes(folder, best_step),
+        best_step=best_step,
     )
 
 
@@ -147,6 +147,14 @@ def _account(path: Path) -> tuple[Account | None, str]:
     except LedgerError as error:
         return None, str(error)
     return sums, "; ".join(sums.faults)
+
+
+def _best_step(folder: RunFolder) -> int | None:
+    try:
+        best = folder.best_checkpoint()
+    except CheckpointError:  # its files were removed: the page is about what happened all the same
+        return None
+    return best[0] if best else None
 
 
 def _changes(folder: RunFolder, best_step: int | None) -> dict[str, Estimate]:

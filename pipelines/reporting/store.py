@@ -21,6 +21,13 @@ def default_tracking_uri(settings: RunSettings) -> str:
     return settings.tracking_uri or f"sqlite:///{settings.folder.absolute() / 'mlflow.db'}"
 
 
+def tracking_uri_of(settings: RunSettings, run_folder: Path) -> str:
+    """The URI that the run in `run_folder` uses, also when the folder was moved or is looked at from another working directory."""
+    if settings.tracking_uri or run_folder.absolute().is_relative_to(settings.folder.absolute()):
+        return default_tracking_uri(settings)
+    return f"sqlite:///{run_folder.absolute().parent / 'mlflow.db'}"
+
+
 def mlflow_client(uri: str, *, timeout_s: int = 10) -> Any:
     """An `MlflowClient` without telemetry and migration chatter, whose HTTP calls give up after `timeout_s`."""
     os.environ["MLFLOW_DISABLE_TELEMETRY"] = "true"

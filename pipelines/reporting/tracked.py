@@ -7,7 +7,7 @@ from typing import Any
 
 from auricle.errors import ConfigError
 from pipelines.reporting.plot import Series
-from pipelines.reporting.store import default_tracking_uri, mlflow_client, read_run_id
+from pipelines.reporting.store import default_tracking_uri, mlflow_client, read_run_id, tracking_uri_of
 from pipelines.run_folder import RunFolder
 from pipelines.samples import Sample, read_samples
 from pipelines.settings import RunSettings
@@ -80,7 +80,7 @@ def _find_run(settings: RunSettings, name: str) -> tuple[Any, Any]:
         run_id = read_run_id(folder)
         if not run_id:
             raise ConfigError(f"{folder}: this run was not tracked yet (no mlflow_run_id in it); resume it where MLflow can be reached")
-        client = mlflow_client(default_tracking_uri(RunFolder.open(folder).settings().run))
+        client = mlflow_client(tracking_uri_of(RunFolder.open(folder).settings().run, folder))
         return client, _get_run(client, run_id, str(folder))
     uri = default_tracking_uri(settings)
     client = mlflow_client(uri)
