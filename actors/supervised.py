@@ -18,9 +18,8 @@ from torch import Tensor, nn
 
 from actors.engine import Engine, autocast, gather_objects, join_alone
 from auricle.enhancers.interface import Enhancer
-from auricle.enhancers.registry import build_enhancer
 from auricle.errors import LearningError
-from auricle.learning.pretraining import PretrainConfig, lr_scale
+from auricle.learning.pretraining import PretrainConfig, lr_scale, new_enhancer
 from auricle.learning.remix import ClipBank, Example
 from auricle.learning.schedule import RolloutSchedule, derive_seed
 from auricle.learning.supervised import enhancement_loss
@@ -39,7 +38,7 @@ class SupervisedLearner:
         join_alone()
         self.config, self.version = config, 0
         torch.manual_seed(derive_seed(seed, 5))
-        self._enhancer = build_enhancer(config.enhancer, config.options)
+        self._enhancer = new_enhancer(config)
         if weights is not None:
             self._enhancer.load_state_dict({name: torch.from_numpy(np.array(value)) for name, value in weights.items()})
         self._bank = ClipBank(

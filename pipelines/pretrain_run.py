@@ -23,10 +23,9 @@ from actors.learner_pool import LearnerPool
 from auricle.config import to_toml
 from auricle.enhancers.checkpoint import save_enhancer
 from auricle.enhancers.interface import Enhancer
-from auricle.enhancers.registry import build_enhancer
 from auricle.errors import ConfigError, DeadlineError, PoolError
 from auricle.files import replacing
-from auricle.learning.pretraining import EarlyStopping, validation_score
+from auricle.learning.pretraining import EarlyStopping, new_enhancer, validation_score
 from auricle.learning.validation import means, score_enhancer
 from auricle.scenes.scene import Clip
 from pipelines.settings import Settings
@@ -45,7 +44,7 @@ class PretrainRun:
         self.path = (settings.run.folder / settings.run.name).absolute()
         self.best, self.last = self.path / "best", self.path / "last"
         self.stopping = EarlyStopping(self.config.patience)
-        self.enhancer: Enhancer = build_enhancer(self.config.enhancer, self.config.options)
+        self.enhancer: Enhancer = new_enhancer(self.config)
         self.step = 0
         self._checkpoint = self._newest() if resume else None
         if resume:

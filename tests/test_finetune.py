@@ -5,6 +5,7 @@ import signal
 import subprocess
 import sys
 import time
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import numpy as np
@@ -64,10 +65,22 @@ def run(arguments, *, timeout_s=240):
     return subprocess.run(arguments, cwd=root, env=environment, capture_output=True, text=True, timeout=timeout_s)
 
 
-def start(arguments):
+@contextmanager
+def started(arguments):
+    """The verb in the background, with all it starts ended when the test is over."""
     root = Path(__file__).resolve().parent.parent
     environment = os.environ | {"PYTHONPATH": str(root)}
-    return subprocess.Popen(arguments, cwd=root, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    process = subprocess.Popen(arguments, cwd=root, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    try:
+        yield process
+    finally:
+        if process.poll() is None:
+            below = descendants(process.pid)
+            process.kill()
+            for pid in below:
+                with suppress(ProcessLookupError):
+                    os.kill(pid, signal.SIGKILL)
+            process.communicate()
 
 
 def wait_for_steps(folder, steps, process, timeout_s=180):
@@ -103,13 +116,13 @@ def test_a_run_learns_is_accounted_for_and_leaves_a_report(workplace):
 
 @pytest.mark.slow
 def test_a_run_survives_a_killed_rollout_actor_judge_and_learner(workplace):
-    process = start(command(workplace, "killed", "finetune.steps=40"))
     folder = workplace / "runs" / "killed"
-    wait_for_steps(folder, 3, process)
-    for title in ("RolloutStage", "JudgeReplica", "LearnerRank"):
-        kill_one(process.pid, title)
-        time.sleep(3)
-    output, _ = process.communicate(timeout=300)
+    with started(command(workplace, "killed", "finetune.steps=40")) as process:
+        wait_for_steps(folder, 3, process)
+        for title in ("RolloutStage", "ServeReplica:panel:probe", "LearnerRank"):
+            kill_one(process.pid, title)
+            time.sleep(1)
+        output, _ = process.communicate(timeout=300)
     assert process.returncode == 0, output
     sums = account(folder / "ledger")
     assert (sums.issued, sums.in_flight, sums.balanced) == (160, 0, True), sums
@@ -121,11 +134,11 @@ def test_a_run_survives_a_killed_rollout_actor_judge_and_learner(workplace):
 
 @pytest.mark.slow
 def test_ctrl_c_writes_a_checkpoint_and_resume_goes_on_from_it(workplace):
-    process = start(command(workplace, "stopped", "finetune.steps=500", "guard.every=200"))
     folder = workplace / "runs" / "stopped"
-    wait_for_steps(folder, 3, process)
-    process.send_signal(signal.SIGINT)
-    output, _ = process.communicate(timeout=120)
+    with started(command(workplace, "stopped", "finetune.steps=500", "guard.every=200")) as process:
+        wait_for_steps(folder, 3, process)
+        process.send_signal(signal.SIGINT)
+        output, _ = process.communicate(timeout=120)
     assert process.returncode == 130, output
     step, _ = RunFolder(folder).last_checkpoint()
     assert step >= 3

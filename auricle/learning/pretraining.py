@@ -2,14 +2,25 @@
 
 import math
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from pydantic import Field
 
 from auricle.config import Config
+from auricle.enhancers.checkpoint import load_enhancer
+from auricle.enhancers.interface import Enhancer
+from auricle.enhancers.registry import build_enhancer
 from auricle.learning.config import EngineConfig
 from auricle.learning.remix import RemixConfig
 from auricle.learning.supervised import SupervisedLossConfig
+
+
+class SupervisedEngineConfig(EngineConfig):
+    """The supervised learner's optimiser."""
+
+    lr: float = Field(default=2e-3, gt=0)
+    """Learning rate of AdamW: labels bear a much larger one than rewards."""
 
 
 class PretrainConfig(Config):
@@ -19,13 +30,15 @@ class PretrainConfig(Config):
     """Registered name of the network, or `package.module:Class`."""
     options: dict[str, Any] = {}
     """The network's own configuration."""
+    start: Path | None = None
+    """Checkpoint folder to go on from instead of fresh weights; its network is used, whatever `enhancer` and `options` say."""
     use_video: bool = True
     """False: the pictures are never shown; for the audio-only ablation."""
-    steps: int = Field(default=3000, ge=1)
+    steps: int = Field(default=5000, ge=1)
     """Optimiser steps at most; the learning rate falls to its last share over them."""
-    batch_clips: int = Field(default=16, ge=1)
+    batch_clips: int = Field(default=8, ge=1)
     """Clips in a step, over all ranks."""
-    engine: EngineConfig = EngineConfig(lr=1e-3, warmup_steps=50, grad_norm=5.0)
+    engine: SupervisedEngineConfig = SupervisedEngineConfig()
     """Optimiser and ranks' sharing."""
     last_lr_share: float = Field(default=0.05, ge=0, le=1)
     """Share of the learning rate that is left at the end of a cosine."""
@@ -33,12 +46,17 @@ class PretrainConfig(Config):
     """How examples are made."""
     loss: SupervisedLossConfig = SupervisedLossConfig()
     """What they are judged by."""
-    validate_every: int = Field(default=150, ge=1)
+    validate_every: int = Field(default=250, ge=1)
     """Steps between two validations; a checkpoint is written at each."""
     validation_scenes: int = Field(default=32, ge=1)
     """Dev scenes that are enhanced and scored each time."""
     patience: int = Field(default=8, ge=1)
     """Validations without a new best after which the training stops."""
+
+
+def new_enhancer(config: PretrainConfig) -> Enhancer:
+    """The network to be trained: that of `start`, or a fresh one."""
+    return build_enhancer(config.enhancer, config.options) if config.start is None else load_enhancer(config.start)
 
 
 def lr_scale(step: int, total_steps: int, last_share: float) -> float:
