@@ -1,0 +1,88 @@
+"""`make assets`: the checkpoints that come with Auricle, made anew by the commands of their model cards.
+
+    corpus synth --> pretrain ---------> auricle/assets/enhancer
+    calibrate -------------------------> auricle/assets/listener
+    descriptions of its clips ---------> auricle/assets/sentiment
+
+About an hour on two cores. A model card is written by hand and stays: compare its figures with what the commands print.
+"""
+
+import argparse
+import shlex
+import shutil
+import subprocess
+import sys
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from pipelines.command import EXIT_INTERRUPTED, EXIT_OK
+
+ASSETS = Path("auricle/assets")
+CARD = "README.md"
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """How one asset is made: its commands, and the folder of theirs that becomes the asset (None: the last command writes it itself)."""
+
+    commands: tuple[str, ...]
+    product: Path | None = None
+
+
+RECIPES = {
+    "enhancer": Recipe(
+        (
+            "auricle corpus synth corpus/enhancer-A --scenes train=480,dev=64,eval=8 --duration 3 --seed 7 --condition A",
+            "auricle pretrain --set scenes.folder=corpus/enhancer-A --set run.name=enhancer",
+        ),
+        Path("runs/enhancer/best"),
+    ),
+    "listener": Recipe(("auricle calibrate",), Path("runs/listener/listener")),
+    "sentiment": Recipe(("python -m auricle.judging.train_sentiment",)),
+}
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Make the named assets, or all."""
+    parser = argparse.ArgumentParser(prog="make assets", description="The shipped checkpoints, made anew; options by ARGS='...'.")
+    parser.add_argument("names", nargs="*", metavar="NAME", help=f"of {', '.join(RECIPES)} (default: all)")
+    parser.add_argument("--speech", nargs="+", default=[], metavar="FOLDER", help="clean speech for the listener (default: espeak-ng only)")
+    parser.add_argument("--noise", nargs="+", default=[], metavar="FOLDER", help="recorded noise for the listener (default: synthetic)")
+    parser.add_argument("--dry-run", action="store_true", help="only print the commands")
+    arguments = parser.parse_args(argv)
+    unknown = [name for name in arguments.names if name not in RECIPES]
+    if unknown:
+        parser.error(f"no asset {', '.join(unknown)}; choose of {', '.join(RECIPES)}")
+    recordings = [part for name in ("speech", "noise") if getattr(arguments, name) for part in (f"--{name}", *getattr(arguments, name))]
+    try:
+        for name in arguments.names or RECIPES:
+            make(name, RECIPES[name], recordings if name == "listener" else [], dry_run=arguments.dry_run)
+    except subprocess.CalledProcessError as error:
+        print(f"assets: `{shlex.join(error.cmd)}` ended with status {error.returncode}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        print("assets: interrupted; what was begun goes on where it stopped", file=sys.stderr)
+        return EXIT_INTERRUPTED
+    return EXIT_OK
+
+
+def make(name: str, recipe: Recipe, more: Sequence[str], *, dry_run: bool) -> None:
+    """Run a recipe's commands and put its product in place, the card aside. Raises CalledProcessError."""
+    for command in recipe.commands:
+        words = [*shlex.split(command), *more]
+        print(f"$ {shlex.join(words)}", flush=True)
+        if dry_run:
+            continue
+        began = time.monotonic()
+        subprocess.run([sys.executable, *(["-m", "pipelines.cli", *words[1:]] if words[0] == "auricle" else words[1:])], check=True)
+        print(f"({time.monotonic() - began:.0f} s)", flush=True)
+    if recipe.product is not None:
+        print(f"$ cp {recipe.product}/* {ASSETS / name}/", flush=True)
+        if not dry_run:
+            shutil.copytree(recipe.product, ASSETS / name, dirs_exist_ok=True, ignore=shutil.ignore_patterns(CARD))
+
+
+if __name__ == "__main__":
+    sys.exit(main())
