@@ -31,6 +31,12 @@ def test_speech_is_the_same_bytes_whatever_was_said_before():
     assert np.array_equal(speak("The lamp is near the window.", "en-us+f2").audio, first.audio)
 
 
+def test_no_voice_remembers():
+    said = {name: speak("My brother opened five silver spoons.", f"en-us+{name}").audio for name in variants()}
+    again = {name: speak("My brother opened five silver spoons.", f"en-us+{name}").audio for name in reversed(variants())}
+    assert [name for name in said if not np.array_equal(said[name], again[name])] == []
+
+
 def test_phonemes_adjoin_and_cover_the_audio():
     utterance = speak("Seven boats.", "en-gb-scotland+m1", tract_scale=1.1)
     starts = [phoneme.start_s for phoneme in utterance.phonemes]

@@ -140,6 +140,8 @@ def _check(voice: str, pitch: int, pitch_range: int, rate_wpm: int, tract_scale:
 @contextmanager
 def _fresh_library() -> Iterator[tuple[ctypes.CDLL, int]]:
     library = ctypes.CDLL(espeakng_loader.get_library_path())
+    # Two variants draw from the C library's own generator, which outlives the reloading.
+    ctypes.CDLL(None).srand(1)
     try:
         rate_hz = library.espeak_Initialize(
             _SYNCHRONOUS, 0, str(espeakng_loader.get_data_path()).encode(), _PHONEME_EVENTS | _IPA | _DONT_EXIT
