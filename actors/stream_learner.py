@@ -23,10 +23,11 @@ from ray.data import DataIterator
 from safetensors.numpy import save_file
 
 from actors.coordinator import Directive, RankReport, partial_folder
-from actors.learner import PolicyLearner, RowOutcome
+from actors.learner import PolicyLearner
 from actors.stream import StreamPlan
 from auricle.enhancers.checkpoint import load_enhancer, save_enhancer
 from auricle.errors import PoolError
+from auricle.learning.outcome import RowOutcome
 from auricle.ledger import LedgerEntry
 
 

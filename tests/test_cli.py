@@ -14,7 +14,7 @@ from pipelines.settings import Settings
 
 # How each command is called, with what it cannot do without. A verb that is not named here needs nothing.
 OPERANDS = {
-    "corpus": [["corpus", "synth", "corpus/x"], ["corpus", "mix", "corpus/x", "--faces", "f", "--speech", "s", "--noise", "n"]],
+    "corpus": [["corpus", "synth", "corpus/x"], ["corpus", "mix", "corpus/x", "--videos", "faces", "--noise", "noises"]],
     "evaluate": [["evaluate", "--scenes", "corpus/x"]],
     "judge": [["judge", "clip.wav"]],
     "enhance": [["enhance", "clip.wav", "-o", "clean.wav"]],
