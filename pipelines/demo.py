@@ -30,22 +30,22 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="make demo", description="The main job on the embedded default; options by ARGS='...'.")
     parser.add_argument("--preset", default="tiny", help="default: tiny")
     parser.add_argument("--scenes", default="train=96,dev=24,eval=32", help="scenes a split (default: %(default)s)")
-    parser.add_argument("--set", dest="assignments", action="append", default=[], metavar="A.B=VALUE", help="for finetune; may be repeated")
+    parser.add_argument(
+        "--set", dest="assignments", action="append", default=[], metavar="A.B=VALUE", help="for finetune and evaluate; may be repeated"
+    )
     arguments = parser.parse_args(argv)
 
     began = time.monotonic()
     name = f"demo-{datetime.now():%Y%m%d-%H%M%S}"
     settings = load_settings(arguments.preset, [*arguments.assignments, f"run.name={name}"])
     corpus, run = Path("corpus") / name, settings.run.folder / name
-    preset = ["--preset", arguments.preset]
-    finetune = [part for text in (f"run.name={name}", f"scenes.folder={corpus}", *arguments.assignments) for part in ("--set", text)]
+    common = ["--preset", arguments.preset, *(part for text in arguments.assignments for part in ("--set", text))]
+    named = ["--set", f"run.name={name}", "--set", f"scenes.folder={corpus}"]
     CONSOLE.print(GREETING)
     try:
-        step(
-            "1. Scenes: talkers with faces, in noise and among other talkers", "corpus", "synth", str(corpus), "--scenes", arguments.scenes
-        )
-        step("2. The main job: rollouts, what the listener says of them, PPO", "finetune", *preset, *finetune)
-        step("3. Did it help? On scenes that it never saw", "evaluate", *preset, "--scenes", str(corpus), "--run", str(run))
+        step("1. Scenes: talkers with faces, in noise and among others", "corpus", "synth", str(corpus), "--scenes", arguments.scenes)
+        step("2. The main job: rollouts, what the listener says of them, PPO", "finetune", *named, *common)
+        step("3. Did it help? On scenes that it never saw", "evaluate", "--scenes", str(corpus), "--run", str(run), *common)
         step("4. The report", "report", str(run))
         step("5. The books: what became of every rollout", "ledger", str(run), "--check")
     except subprocess.CalledProcessError as error:
