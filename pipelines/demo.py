@@ -21,7 +21,7 @@ from pipelines.reporting.store import default_tracking_uri
 CONSOLE = Console(highlight=False, soft_wrap=True)
 GREETING = """Auricle's main job: a pretrained audio-visual enhancer, fine-tuned by what an audio language model says of its work.
 Every part is the real one at small size: vLLM, Ray Data and Serve, DeepSpeed, RLlib's policy and learner, MLflow.
-On two cores it takes about ten minutes.
+Two idle cores need less than a quarter of an hour.
 """
 
 
