@@ -78,7 +78,7 @@ class EnhancementPolicy(TorchRLModule, ValueFunctionAPI):
         description = dict(self.model_config)
         self.enhancer = build_enhancer(description["enhancer"]["class"], description["enhancer"]["options"])
         exploration = build(ExplorationConfig, description["exploration"], source="policy.exploration")
-        self.explorer = Explorer(self.enhancer.bin_frequencies_hz, self.enhancer.hop_s, exploration)
+        self.explorer = Explorer.of(self.enhancer, exploration)
         bands = exploration.bands if exploration.kind == "knots" else len(self.enhancer.bin_frequencies_hz)
         self.critic = _Critic(2 * bands) if description.get("critic") else None
         self.action_dist_cls = knot_gaussian(self.explorer)

@@ -96,12 +96,12 @@ def _evaluate(folder: Path, clips: Sequence[Clip], *, show_picture: bool) -> lis
 
 
 def _table(rows: Sequence[dict[str, object]]) -> Table:
-    table = Table("clips", "system", *METRICS, title="dev: mean, and difference to `enhanced` with 95 % interval")
+    table = Table("clips", "system", *METRICS, title="dev scenes: mean, and difference to `enhanced` with its 95 % interval")
     cells: dict[tuple[str, str], list[str]] = {}
     for row in rows:
         text = f"{row['mean']:.3f}"
         if "difference" in row:
-            text += f"  {row['difference']:+.3f} [{row['low']:+.3f}, {row['high']:+.3f}]"
+            text += f"\n{row['difference']:+.3f} [{row['low']:+.3f}, {row['high']:+.3f}]"
         cells.setdefault((f"{row['group']} ({row['clips']})", str(row["system"])), []).append(text)
     for (group, system), texts in cells.items():
         table.add_row(group, system, *texts)

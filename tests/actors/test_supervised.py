@@ -5,8 +5,7 @@ import pytest
 
 from actors.supervised import SupervisedLearner
 from auricle.errors import LearningError
-from auricle.learning.config import EngineConfig
-from auricle.learning.pretraining import PretrainConfig
+from auricle.learning.pretraining import PretrainConfig, SupervisedEngineConfig
 from auricle.learning.remix import RemixConfig
 from tests.talking import talking_scenes
 
@@ -14,7 +13,7 @@ OPTIONS = {"window_samples": 256, "hop_samples": 128, "frame_size_px": 16, "chan
 
 
 def config(**values):
-    engine = EngineConfig(lr=values.pop("lr", 3e-3), zero_stage=values.pop("stage", 0), grad_norm=5.0)
+    engine = SupervisedEngineConfig(lr=values.pop("lr", 3e-3), zero_stage=values.pop("stage", 0), grad_norm=5.0)
     return PretrainConfig(options=OPTIONS, batch_clips=4, engine=engine, remix=RemixConfig(crop_s=0.6), **values)
 
 
