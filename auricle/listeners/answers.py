@@ -10,10 +10,11 @@ import numpy as np
 from auricle.judging.verdict import Failed, Scored, Span
 from auricle.listeners.descriptions import describe
 from auricle.listeners.labels import ARTEFACTS, Labels
-from auricle.listeners.questions import Question
+from auricle.listeners.questions import Question, Task
 
 SCORES = ("1", "2", "3", "4", "5")
 NONE = "none"
+SCORED_TASKS: frozenset[Task] = frozenset({"score", "dimension", "reference"})
 Choice = Literal["first", "second"]
 
 MIN_SCORE_MASS = 0.5
@@ -37,13 +38,18 @@ def true_answer(asked: Question, labels: Labels, rng: np.random.Generator, other
         return describe(labels, rng)
     if asked.task == "artefact":
         return artefact_text(labels)
-    if asked.task == "dimension":
-        return score_text(labels.dimensions[str(asked.dimension)], rng)
     if asked.task == "compare":
         if other is None:
             raise ValueError("true_answer: 'compare' needs the labels of both clips")
         return "first" if other.quality > labels.quality else "second"
-    return score_text(labels.quality, rng)
+    return score_text(true_score(asked, labels), rng)
+
+
+def true_score(asked: Question, labels: Labels) -> float:
+    """The exact 1-5 score that a question for a score is about."""
+    if asked.task not in SCORED_TASKS:
+        raise ValueError(f"true_score: a question of the task {asked.task!r} has no score")
+    return labels.dimensions[str(asked.dimension)] if asked.task == "dimension" else labels.quality
 
 
 def score_text(score: float, rng: np.random.Generator) -> str:

@@ -5,10 +5,10 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-from jaxtyping import Int64
+from jaxtyping import Float, Int64
 from torch import Tensor
 
-from auricle.listeners.answers import true_answer
+from auricle.listeners.answers import SCORED_TASKS, true_answer, true_score
 from auricle.listeners.labels import Labels
 from auricle.listeners.processing import AuricleListenerProcessor
 from auricle.listeners.prompts import EOS, prompt
@@ -22,11 +22,17 @@ PAIR: dict[Task, float] = {"compare": 0.6, "reference": 0.4}
 
 @dataclass(frozen=True)
 class Lesson:
-    """Sequences of equal purpose. audios: for each audio of the batch of sequences, the row of its clip; `references` the rows that are
-    heard in their clean original instead (marked by True)."""
+    """Sequences of equal purpose.
+
+    labels: the next-token targets, IGNORED outside answers. A score of 3.3 is the digit 3 in `labels` and 4 in `others`, with 0.3 in
+    `shares`: the exact expectation of rounding by chance, with less noise than drawing a digit. Elsewhere `shares` is 0.
+    audios: for each audio of the sequences, the row of its clip; references: whether its clean original is heard instead.
+    """
 
     input_ids: Int64[Tensor, "batch sequence"]
     labels: Int64[Tensor, "batch sequence"]
+    others: Int64[Tensor, "batch sequence"]
+    shares: Float[Tensor, "batch sequence"]
     audios: list[int]
     references: list[bool]
     weight: float
@@ -36,7 +42,7 @@ def make_lessons(labels: Sequence[Labels], processor: AuricleListenerProcessor, 
     """A long and a short question for every clip, and `pairs` questions about two: three lessons, each padded for itself only."""
     rows = list(range(len(labels)))
     lessons = [_lesson(_draw(LONG, len(rows), rng), [(row,) for row in rows], labels, processor, rng, 1.0)]
-    lessons.append(_lesson(_draw(SHORT, len(rows), rng), [(row,) for row in rows], labels, processor, rng, 0.6))
+    lessons.append(_lesson(_draw(SHORT, len(rows), rng), [(row,) for row in rows], labels, processor, rng, 1.0))
     if pairs:
         tasks = _draw(PAIR, pairs, rng)
         second = rng.permutation(len(rows))[:pairs]
@@ -80,6 +86,14 @@ def _lesson(
         end = len(asked) + len(answer)
         input_ids[row, :end] = torch.tensor(asked + answer)
         targets[row, len(asked) : end] = torch.tensor(answer)
+    others, shares = targets.clone(), torch.zeros(targets.shape)
+    for row, (one, clip) in enumerate(zip(questions, rows, strict=True)):
+        if one.task in SCORED_TASKS:
+            score = min(true_score(one, labels[clip[-1]]), 5.0)
+            low, place = min(int(score), 4), len(asked_ids[row])
+            digits = tokenizer.convert_tokens_to_ids([str(low), str(low + 1)])
+            targets[row, place], others[row, place] = digits
+            shares[row, place] = score - low
     # Of two clips of a reference question the first is the clean original of the second.
     references = [task == "reference" and place == 0 for task, clip in zip(tasks, rows, strict=True) for place in range(len(clip))]
-    return Lesson(input_ids, targets, [row for clip in rows for row in clip], references, weight)
+    return Lesson(input_ids, targets, others, shares, [row for clip in rows for row in clip], references, weight)

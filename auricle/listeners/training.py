@@ -20,7 +20,7 @@ from auricle.listeners.calibration import TrainingConfig
 from auricle.listeners.checkpoint import Listener
 from auricle.listeners.dataset import ClipSet
 from auricle.listeners.features import scaled
-from auricle.listeners.lessons import Lesson, make_lessons
+from auricle.listeners.lessons import IGNORED, Lesson, make_lessons
 from auricle.listeners.training_state import load_training_state, save_training_state
 
 
@@ -116,10 +116,11 @@ def _answer_loss(listener: Listener, lesson: Lesson, tokens: Tensor, clips: Clip
     embeds = model.place_audio(lesson.input_ids, model.get_input_embeddings()(lesson.input_ids), audio)
     # Padding is on the right and attention is causal: no answer token sees any of it, so no mask is needed.
     hidden = model.language_model.model(inputs_embeds=embeds, use_cache=False).last_hidden_state
-    targets = lesson.labels[:, 1:]
-    answered = targets != -100
+    answered = lesson.labels[:, 1:] != IGNORED
     # The head is a third of the work: only where there is something to learn.
-    return torch.nn.functional.cross_entropy(model.language_model.lm_head(hidden[:, :-1][answered]), targets[answered])
+    logarithms = torch.log_softmax(model.language_model.lm_head(hidden[:, :-1][answered]), dim=-1)
+    one, other = (logarithms.gather(1, ids[:, 1:][answered][:, None])[:, 0] for ids in (lesson.labels, lesson.others))
+    return -torch.lerp(one, other, lesson.shares[:, 1:][answered]).mean()
 
 
 def _rows(clips: int, step: int, config: TrainingConfig) -> np.ndarray:

@@ -1,0 +1,72 @@
+"""What the listener hears."""
+
+import numpy as np
+import pytest
+
+from auricle.judging.verdict import Failed, Scored, Span
+from auricle.listeners.augmentation import augment, mel_centres_hz
+from auricle.listeners.features import POWER_FLOOR, AuricleFeatureExtractor, log_mels
+from auricle.listeners.windows import join, split
+
+
+def test_log_mels_keep_the_absolute_level() -> None:
+    tone = np.sin(2 * np.pi * 1000 * np.arange(16_000) / 16_000).astype(np.float32)
+    loud, soft = log_mels(0.5 * tone), log_mels(0.05 * tone)
+    peak = loud.mean(axis=1).argmax()
+    assert mel_centres_hz(80, 16_000)[peak] == pytest.approx(1000, rel=0.05)
+    assert (loud - soft)[peak].mean() == pytest.approx(2.0, abs=0.01)
+    assert log_mels(np.zeros(16_000, np.float32)) == pytest.approx(np.log10(POWER_FLOOR))
+
+
+def test_a_click_is_in_its_frame() -> None:
+    click = np.zeros(16_000, np.float32)
+    click[16_000 // 2 + 80] = 1.0
+    assert log_mels(click).mean(axis=0).argmax() == 50
+
+
+def test_short_clips_are_padded_and_their_length_is_told() -> None:
+    inputs = AuricleFeatureExtractor()([np.ones(16_000, np.float32), np.ones(48_000, np.float32)], sampling_rate=16_000)
+    assert inputs["input_features"].shape == (2, 80, 300)
+    assert inputs["feature_lengths"].tolist() == [100, 300]
+    assert np.ptp(inputs["input_features"][0][:, 105:]) == 0.0
+
+
+@pytest.mark.parametrize(("seconds", "rate_hz"), [(0.2, 16_000), (3.5, 16_000), (2.0, 8_000)])
+def test_what_cannot_be_heard_is_refused(seconds: float, rate_hz: int) -> None:
+    with pytest.raises(ValueError, match=r"hears|resample"):
+        AuricleFeatureExtractor()(np.zeros(int(seconds * 16_000), np.float32), sampling_rate=rate_hz)
+
+
+def test_ast_features_have_the_shape_of_the_window() -> None:
+    extractor = AuricleFeatureExtractor(128, clip_s=2.0, kind="ast")
+    assert extractor(np.random.default_rng(0).standard_normal(16_000).astype(np.float32))["input_features"].shape == (1, 128, 200)
+
+
+def test_augmentation_limits_the_band_and_is_repeatable() -> None:
+    import torch
+
+    flat = torch.full((64, 80, 10), -4.0)
+    first, second = (augment(flat, np.random.default_rng(5)) for _ in range(2))
+    assert torch.equal(first, second)
+    loss = (first[:, 40] - first[:, -1]).mean(dim=1)
+    assert (loss > 1.5).float().mean() > 0.3
+    assert (loss < 1.0).float().mean() > 0.3
+
+
+def test_windows_cover_a_long_clip_evenly() -> None:
+    audio = np.arange(7 * 16_000, dtype=np.float32)
+    windows = split(audio, 16_000, 3.0)
+    assert [round(start_s, 2) for start_s, _ in windows] == [0.0, 2.0, 4.0]
+    assert all(len(window) == 48_000 for _, window in windows)
+    assert windows[-1][1][-1] == audio[-1]
+    assert split(audio[:100], 16_000, 3.0)[0][1].shape == (100,)
+
+
+def test_verdicts_of_windows_are_joined_and_one_failure_fails_all() -> None:
+    first = Scored(2.0, "Noise.", {"spread": 0.4}, (Span("noise", 0.5, 1.0),))
+    second = Scored(4.0, "Clear.", {"spread": 0.2, "extra": 1.0})
+    joined = join([(0.0, second), (2.0, first)])
+    assert joined == Scored(3.0, "[0.0 s] Clear. [2.0 s] Noise.", {"spread": pytest.approx(0.3)}, (Span("noise", 2.5, 3.0),))
+    failed = join([(0.0, first), (2.0, Failed("unparsable", "x"))])
+    assert isinstance(failed, Failed)
+    assert "2.00 s" in failed.detail
