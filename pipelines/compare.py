@@ -22,7 +22,7 @@ from pipelines.command import EXIT_OK, run_verb, verb_parser
 from pipelines.report import SOUND_BUDGET, STAGE_TITLES, page_stage
 from pipelines.reporting.names import measure
 from pipelines.reporting.page import number_text, render_page
-from pipelines.reporting.plot import Chart, line_chart
+from pipelines.reporting.plot import Chart, Series, line_chart
 from pipelines.reporting.tracked import TrackedRun, differing_params, find_runs, labels_of, load_run
 from pipelines.settings import Settings
 
@@ -98,7 +98,7 @@ def charts_of(runs: Sequence[TrackedRun]) -> list[Chart]:
     """One chart a metric, a line a run."""
     charts = []
     for name in metrics_of(runs, _CHARTED):
-        series = [run.history[name] for run in runs if name in run.history]
+        series = [run.history.get(name) or Series(run.label, [], []) for run in runs]
         guard = name.startswith("guard/")
         title = f"held-out {measure(name).label}" if guard else name.replace("/", ": ", 1).replace("/", " ").replace("_", " ")
         charts.append(line_chart(title, series, smooth=not guard))

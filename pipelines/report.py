@@ -99,8 +99,10 @@ def charts_of(record: RunRecord) -> list[tuple[str, list[Chart]]]:
     rewards.append(line_chart("Spread of the reward", [record.series("reward/std", "standard deviation")], smooth=True))
     guards = [_guard_chart(record, name) for name in _guard_names(record)]
     learning = [name for prefix in ("loss/", "ppo/", "learner/") for name in record.metric_names(prefix)]
+    supervised = [name for name in record.metric_names("") if "/" not in name]
     groups = [
         ("Reward", rewards),
+        ("Supervised training", [_learning_chart(record, name) for name in supervised]),
         ("On held-out scenes: the panel's score, and the guards, which are never optimised", guards),
         ("Learning", [_learning_chart(record, name) for name in learning if name in _LEARNING_TITLES]),
         ("Stream and pools", _stream_charts(record)),
@@ -144,7 +146,9 @@ def page_stage(sample: Sample, stage: str, title: str) -> dict[str, Any]:
 
 def facts_of(record: RunRecord) -> list[tuple[str, str]]:
     """Name and value of the figures at the top of the page."""
-    facts = [("learner steps", f"{len(record.steps):,}"), ("time", duration_text(record.duration_s))]
+    facts = [("learner steps", f"{record.last_step:,}")]
+    if record.duration_s:
+        facts.append(("time", duration_text(record.duration_s)))
     if record.account is not None:
         facts.append(("rollouts", f"{record.account.issued:,}"))
     if record.best_step is not None:
@@ -179,6 +183,8 @@ def _guard_chart(record: RunRecord, name: str) -> Chart | None:
 
 def _learning_chart(record: RunRecord, name: str) -> Chart | None:
     title = _LEARNING_TITLES.get(name, name.replace("/", ": ").replace("_", " "))
+    if name.startswith("dev_"):
+        title = f"{measure(name.removeprefix('dev_')).label} on held-out scenes"
     return line_chart(title, [record.series(name, title)], smooth=True)
 
 
@@ -204,7 +210,12 @@ def _span(span: Any, heard: Sound) -> dict[str, Any]:
 
 
 def _sections(record: RunRecord, samples: bool) -> list[tuple[str, str]]:
-    there = {"table": record.evaluation is not None or bool(record.changes), "listen": samples, "words": bool(record.sayings)}
+    there = {
+        "table": record.evaluation is not None or bool(record.changes),
+        "listen": samples,
+        "words": bool(record.sayings),
+        "account": record.is_finetune,
+    }
     titles = {
         "table": "Did it help?",
         "listen": "Listen",
@@ -223,10 +234,12 @@ def _event_time(event: Any) -> str:
 
 def _commands(record: RunRecord) -> list[str]:
     run = f"{record.folder.parent.name}/{record.folder.name}"
-    lines = [f"auricle finetune --preset {run}/config.toml --set run.name={record.name}-again"]
+    verb = "finetune" if record.is_finetune else "pretrain"
+    lines = [f"auricle {verb} --preset {run}/config.toml --set run.name={record.name}-again"]
     if record.evaluation is not None and record.evaluation.command:
         lines.append(record.evaluation.command)
-    return [*lines, f"auricle ledger {run} --check", f"auricle report {run}"]
+    ledger = [f"auricle ledger {run} --check"] if record.account is not None else []
+    return [*lines, *ledger, f"auricle report {run}"]
 
 
 if __name__ == "__main__":

@@ -110,6 +110,24 @@ def test_the_verb_writes_the_page_and_refuses_what_is_no_run(run: Path, tmp_path
     assert "no run there" in capsys.readouterr().err
 
 
+def test_a_supervised_run_has_a_report_too(tmp_path: Path) -> None:
+    run = RunFolder.create(Settings(run=RunSettings(folder=tmp_path, name="pretrain")))
+    for step in (25, 50):
+        run.append("metrics.jsonl", {"step": step, "loss": 1.0 / step, "dev_pesq": 1.2})
+    text = build_report(run.path).read_text(encoding="utf-8")
+    for expected in ("Supervised training, 50 steps.", "PESQ on held-out scenes", "auricle pretrain --preset"):
+        assert expected in text
+    assert "ledger" not in text.partition("Configuration")[0]
+
+
+def test_a_chart_shows_at_least_the_limits_asked_for() -> None:
+    inside, beyond = (line_chart("Busy", [Series("a", [0, 1], [0.2, top])], y_range=(0.0, 1.0)) for top in (0.4, 5.0))
+    assert inside is not None
+    assert beyond is not None
+    assert ">1</text>" in inside.svg
+    assert ">6</text>" in beyond.svg
+
+
 def test_the_guards_stop_is_the_headline(tmp_path: Path) -> None:
     verdict = run_verdict(read_run(write_run(tmp_path, guard_stop=True, samples=0)))
     assert verdict.tone == "mixed"
@@ -206,6 +224,13 @@ def test_a_chart_keeps_its_points_inside_and_tells_them_in_words() -> None:
     assert len(numbers) == 2
     assert all(0 <= x <= 460 and 0 <= y <= 240 for x, y in numbers)
     assert chart.summary == "Reward. reward: from 0.0 to -2.5 dB (lowest -2.5, highest 0.0)."
+
+
+def test_a_line_keeps_its_colour_where_another_is_empty() -> None:
+    chart = line_chart("Reward", [Series("first", [], []), Series("second", [0, 1], [1.0, 2.0])])
+    assert chart is not None
+    assert chart.legend == ((1, "second"),)
+    assert "line s1" in chart.svg
 
 
 @pytest.mark.parametrize(("low", "high"), [(0.0, 1.0), (-3.2, 7.7), (0.0213, 0.0219), (5.0, 5.0), (0.0, 0.0), (-1e-9, 1e5)])

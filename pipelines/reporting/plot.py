@@ -9,7 +9,8 @@ from dataclasses import dataclass
 from html import escape
 
 WIDTH, HEIGHT = 460, 240
-_LEFT, _RIGHT, _TOP, _BOTTOM = 52, 12, 12, 30
+COLOURS = 6
+_LEFT, _RIGHT, _TOP, _BOTTOM = 52, 22, 12, 30
 _MOST_DOTS = 40
 _MOST_POINTS = 800
 
@@ -31,13 +32,12 @@ class Series:
 
 @dataclass(frozen=True)
 class Chart:
-    """A chart ready for the page. summary: the same in a sentence, for those who do not see it."""
+    """A chart ready for the page. summary: the same in a sentence, for those who do not see it. legend: colour and name of each line."""
 
     title: str
     svg: str
     summary: str
-    names: tuple[str, ...]
-    series: tuple[Series, ...] = ()
+    legend: tuple[tuple[int, str], ...]
 
 
 def line_chart(
@@ -50,27 +50,29 @@ def line_chart(
     start: float | None = None,
     y_range: tuple[float, float] | None = None,
 ) -> Chart | None:
-    """Lines over learner steps; None where no series has a point.
+    """Lines over learner steps; None where no series has a point. A series keeps its colour where others are empty.
 
-    smooth: draw the values faintly and their running mean strongly. start: a dashed line at the starting value. y_range: fixed limits.
+    smooth: draw the values faintly and their running mean strongly. start: a dashed line at the starting value. y_range: limits that are shown at least.
     """
-    series = tuple(one for one in series if one.points())
+    coloured = [(number % COLOURS, one) for number, one in enumerate(series) if one.points()]
+    series = [one for _, one in coloured]
     if not series:
         return None
     xs = [x for one in series for x, _ in one.points()]
     ys = [y for one in series for _, y in one.points()] + ([start] if start is not None else [])
-    x_ticks, y_ticks = nice_ticks(min(xs), max(xs), 5), nice_ticks(*(y_range or (min(ys), max(ys))), 4)
-    scale = _Scale(min(xs), max(xs), min(y_ticks[0], min(ys)), max(y_ticks[-1], max(ys)))
+    low, high = y_range or (min(ys), max(ys))
+    x_ticks, y_ticks = nice_ticks(min(xs), max(xs), 5), nice_ticks(min(low, *ys), max(high, *ys), 4)
+    scale = _Scale(min(xs), max(xs), y_ticks[0], y_ticks[-1])
     parts = [*_grid(scale, [x for x in x_ticks if min(xs) <= x <= max(xs)], y_ticks)]
     if start is not None:
         y = scale.y(start)
         parts.append(f'<line class="start" x1="{_LEFT}" x2="{WIDTH - _RIGHT}" y1="{y:.1f}" y2="{y:.1f}"/>')
-    for number, one in enumerate(series):
-        parts += _draw(scale, one, number % 6, smooth=smooth and len(one.points()) >= 12)
+    for colour, one in coloured:
+        parts += _draw(scale, one, colour, smooth=smooth and len(one.points()) >= 12)
     summary = f"{title}. " + " ".join(_sentence(one, unit, digits) for one in series)
     head = f'<svg viewBox="0 0 {WIDTH} {HEIGHT}" role="img" aria-label="{escape(summary)}"><title>{escape(title)}</title>'
     svg = f"{head}{''.join(parts)}</svg>"
-    return Chart(title, svg, summary, tuple(one.name for one in series), series)
+    return Chart(title, svg, summary, tuple((colour, one.name) for colour, one in coloured))
 
 
 def nice_ticks(low: float, high: float, count: int) -> list[float]:

@@ -52,8 +52,21 @@ class RunRecord:
     @property
     def duration_s(self) -> float:
         """From the first to the last step, in seconds; gaps between a stop and its resumption are in it."""
-        times = [line["time_s"] for line in self.steps]
+        times = [line["time_s"] for line in self.steps if "time_s" in line]
         return times[-1] - times[0] if times else 0.0
+
+    @property
+    def is_finetune(self) -> bool:
+        """Whether this is (or may become) the main job's run: a supervised one has steps but no reward."""
+        return not self.steps or bool(self.metric_names("reward/"))
+
+    @property
+    def last_step(self) -> int:
+        """Learner steps made."""
+        if not self.steps:
+            return 0
+        counted_from_zero = self.steps[0]["step"] == 0
+        return int(self.steps[-1]["step"]) + counted_from_zero
 
     def metric_names(self, prefix: str) -> list[str]:
         """Names of step metrics that begin with `prefix`, in order of appearance."""
@@ -88,7 +101,7 @@ def read_run(path: Path) -> RunRecord:
         folder=folder.path,
         config=config,
         config_text=(folder.path / "config.toml").read_text(encoding="utf-8"),
-        steps=tuple(folder.lines("metrics.jsonl")),
+        steps=tuple(map(_step_line, folder.lines("metrics.jsonl"))),
         guards=tuple(folder.lines("guard.jsonl")),
         events=tuple(folder.lines("events.jsonl")),
         samples=tuple(read_samples(folder.path)),
@@ -132,6 +145,14 @@ def sayings(ledger: Path, most: int = 10) -> list[Saying]:
         early_share, late_share = (share / total if total else 0.0 for share, total in zip(shares, totals, strict=True))
         result.append(Saying(text, len(heard), mean, early_share, late_share))
     return result
+
+
+def _step_line(line: Mapping[str, Any]) -> Mapping[str, Any]:
+    """A line of metrics.jsonl; supervised runs write their metrics flat."""
+    if "metrics" in line:
+        return line
+    metrics = {name: value for name, value in line.items() if name not in ("step", "time_s") and isinstance(value, int | float)}
+    return {"step": line["step"], "metrics": metrics, **({"time_s": line["time_s"]} if "time_s" in line else {})}
 
 
 def _series(lines: Sequence[Mapping[str, Any]], metric: str, label: str) -> Series:

@@ -25,7 +25,11 @@ def run_verdict(record: RunRecord) -> RunVerdict:
     if not changes:
         if not record.steps:
             return RunVerdict("open", "The run has not taken a step yet.")
-        return RunVerdict("open", "Not judged yet: there are no two measurements on held-out scenes.", f"{len(record.steps)} steps so far.")
+        if not record.is_finetune:
+            return RunVerdict("open", f"Supervised training, {record.last_step:,} steps.")
+        return RunVerdict(
+            "open", "Not judged yet: there are no two measurements on held-out scenes.", f"{record.last_step:,} steps so far."
+        )
     verdict = verdict_on(changes, source, optimised_by(record))
     if stop:
         sentence = stop[0].upper() + stop[1:].rstrip(".") + "."
