@@ -52,7 +52,7 @@ def line_chart(
 ) -> Chart | None:
     """Lines over learner steps; None where no series has a point. A series keeps its colour where others are empty.
 
-    smooth: draw the values faintly and their running mean strongly. start: a dashed line at the starting value. y_range: limits that are shown at least.
+    smooth: draw the values faintly and their running mean strongly. start: a dashed line at that value. y_range: limits shown at least.
     """
     coloured = [(number % COLOURS, one) for number, one in enumerate(series) if one.points()]
     series = [one for _, one in coloured]
