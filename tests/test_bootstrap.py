@@ -1,10 +1,11 @@
 """The set-up: what it refuses and why, when it does nothing, and what it makes anew."""
 
-import importlib.util
+import importlib
 import os
 import subprocess
 import sys
 import venv
+from collections.abc import Iterator
 from pathlib import Path
 from types import ModuleType
 
@@ -14,23 +15,25 @@ ROOT = Path(__file__).resolve().parents[1]
 
 
 @pytest.fixture(scope="module")
-def bootstrap() -> ModuleType:
-    spec = importlib.util.spec_from_file_location("bootstrap", ROOT / "tools" / "bootstrap.py")
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+def bootstrap() -> Iterator[ModuleType]:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.syspath_prepend(str(ROOT / "tools"))
+        yield importlib.import_module("bootstrap")
 
 
-def good_machine(bootstrap: ModuleType, **changes: object):
-    python = bootstrap.Python(version=(3, 11, 7), path="/usr/bin/python3.11", venv=True, headers=True)
-    machine = bootstrap.Machine("Linux", "x86_64", python, compiler=True, free_gib=50.0, memory_gib=16.0, extra="cpu")
+@pytest.fixture(scope="module")
+def machine(bootstrap: ModuleType) -> ModuleType:
+    return importlib.import_module("machine")
+
+
+def good_machine(module: ModuleType, **changes: object):
+    python = module.Python(version=(3, 11, 7), path="/usr/bin/python3.11", venv=True, headers=True)
+    machine = module.Machine("Linux", "x86_64", python, compiler=True, free_gib=50.0, memory_gib=16.0, extra="cpu")
     return machine._replace(**changes)
 
 
-def test_a_good_machine_has_no_faults(bootstrap: ModuleType) -> None:
-    assert bootstrap.faults(good_machine(bootstrap)) == []
+def test_a_good_machine_has_no_faults(machine: ModuleType) -> None:
+    assert machine.faults(good_machine(machine)) == []
 
 
 @pytest.mark.parametrize(
@@ -45,30 +48,30 @@ def test_a_good_machine_has_no_faults(bootstrap: ModuleType) -> None:
         ({"memory_gib": 3.9}, "3.9 GiB of memory"),
     ],
 )
-def test_each_fault_is_one_line_with_the_cure(bootstrap: ModuleType, changes: dict[str, object], expected: str) -> None:
-    (line,) = bootstrap.faults(good_machine(bootstrap, **changes))
+def test_each_fault_is_one_line_with_the_cure(machine: ModuleType, changes: dict[str, object], expected: str) -> None:
+    (line,) = machine.faults(good_machine(machine, **changes))
     assert expected in line
     assert "\n" not in line
 
 
-def test_python_without_venv_or_headers_names_the_packages(bootstrap: ModuleType) -> None:
-    bare = bootstrap.Python(version=(3, 12, 1), path="/usr/bin/python3.12", venv=False, headers=False)
-    lines = bootstrap.faults(good_machine(bootstrap, python=bare))
+def test_python_without_venv_or_headers_names_the_packages(machine: ModuleType) -> None:
+    bare = machine.Python(version=(3, 12, 1), path="/usr/bin/python3.12", venv=False, headers=False)
+    lines = machine.faults(good_machine(machine, python=bare))
     assert ["python3.12-venv" in lines[0], "python3.12-dev" in lines[1]] == [True, True]
 
 
-def test_several_faults_are_told_at_once(bootstrap: ModuleType) -> None:
-    assert len(bootstrap.faults(good_machine(bootstrap, compiler=False, memory_gib=1.0))) == 2
+def test_several_faults_are_told_at_once(machine: ModuleType) -> None:
+    assert len(machine.faults(good_machine(machine, compiler=False, memory_gib=1.0))) == 2
 
 
-def test_untried_architecture_may_be_tried(bootstrap: ModuleType, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_untried_architecture_may_be_tried(machine: ModuleType, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("AURICLE_ANY_ARCHITECTURE", "1")
-    assert bootstrap.faults(good_machine(bootstrap, architecture="aarch64")) == []
+    assert machine.faults(good_machine(machine, architecture="aarch64")) == []
 
 
-def test_a_wish_for_a_python_that_does_not_run_is_not_overruled(bootstrap: ModuleType, tmp_path: Path) -> None:
-    assert bootstrap.find_python(str(tmp_path / "python3.11")) is None
-    assert bootstrap.find_python(None) is not None
+def test_a_wish_for_a_python_that_does_not_run_is_not_overruled(machine: ModuleType, tmp_path: Path) -> None:
+    assert machine.find_python(str(tmp_path / "python3.11")) is None
+    assert machine.find_python(None) is not None
 
 
 def checkout(tmp_path: Path) -> Path:
@@ -108,19 +111,21 @@ def test_a_vanished_python_is_noticed(bootstrap: ModuleType, tmp_path: Path) -> 
     assert not bootstrap.stamp_fits(root, None)
 
 
-def test_an_interrupted_environment_is_gone_on_with_and_a_moved_one_is_not(bootstrap: ModuleType, tmp_path: Path) -> None:
+def test_an_interrupted_environment_is_gone_on_with_and_a_moved_one_is_not(
+    bootstrap: ModuleType, machine: ModuleType, tmp_path: Path
+) -> None:
     folder = tmp_path / ".venv"
-    base = bootstrap.probe(getattr(sys, "_base_executable", sys.executable))
+    base = machine.probe(getattr(sys, "_base_executable", sys.executable))
     bootstrap.make_venv(folder, base)
     assert bootstrap.belongs_here(folder)
     assert not bootstrap.belongs_here(folder.rename(tmp_path / "moved"))
 
 
-def test_a_folder_that_is_no_environment_is_left_alone(bootstrap: ModuleType, tmp_path: Path) -> None:
+def test_a_folder_that_is_no_environment_is_left_alone(bootstrap: ModuleType, machine: ModuleType, tmp_path: Path) -> None:
     (tmp_path / ".venv").mkdir()
     (tmp_path / ".venv" / "precious").write_text("x")
     with pytest.raises(bootstrap.SetupFault, match="is no virtual environment"):
-        bootstrap.make_venv(tmp_path / ".venv", bootstrap.probe(sys.executable))
+        bootstrap.make_venv(tmp_path / ".venv", machine.probe(sys.executable))
     assert (tmp_path / ".venv" / "precious").exists()
 
 
@@ -145,7 +150,7 @@ def test_a_build_that_does_not_import_is_removed_and_a_sound_one_stays(
 
 def test_faults_stop_before_anything_is_made(tmp_path: Path) -> None:
     (tmp_path / "tools").mkdir()
-    for name in ("pyproject.toml", "tools/bootstrap.py"):
+    for name in ("pyproject.toml", "tools/bootstrap.py", "tools/machine.py"):
         (tmp_path / name).write_text((ROOT / name).read_text())
     environment = {**os.environ, "AURICLE_PYTHON": str(tmp_path / "no-such-python"), "AURICLE_EXTRA": "cpu"}
     command = [sys.executable, str(tmp_path / "tools" / "bootstrap.py")]
