@@ -45,7 +45,6 @@ def cluster(settings: ClusterSettings, *, namespace: str) -> Iterator[None]:
         os.environ.update(worker_environment())
         ray.init(
             address="local",
-            _node_ip_address="127.0.0.1",  # nothing of a private cluster is reachable from outside
             namespace=namespace,
             num_cpus=settings.logical_cpus,
             object_store_memory=settings.object_store_mib << 20,
@@ -70,4 +69,6 @@ def quiet() -> None:
     """Silence the frameworks' start-up chatter; warnings and errors stay."""
     for name in ("ray", "ray.data", "ray.serve", "deepspeed", "DeepSpeed", "vllm", "mlflow", "alembic"):
         logging.getLogger(name).setLevel(logging.WARNING)
+    # That a private cluster is protected by a token is no reason for a warning.
+    logging.getLogger("ray._private.authentication.authentication_token_setup").setLevel(logging.ERROR)
     warnings.filterwarnings("ignore", category=FutureWarning, module="ray")
