@@ -86,7 +86,7 @@ class PanelConfig(Config):
     """Logical CPUs of the panel's own process."""
     max_ongoing_requests: PositiveInt = 64
     """Blocks that the panel works on at a time; more wait in its queue."""
-    start_timeout_s: PositiveFloat = 180.0
+    start_timeout_s: PositiveFloat = 600.0
     """How long the judges may take to start, in seconds."""
 
     @model_validator(mode="after")
