@@ -92,6 +92,8 @@ def judge_deployment(config: JudgeConfig) -> serve.Application:
         "name": config.name,
         "ray_actor_options": {"num_cpus": config.num_cpus, "num_gpus": config.num_gpus, "resources": config.resources},
         "max_ongoing_requests": max(MAX_ONGOING, 2 * config.batch_size),
+        # A judge that cannot be built (no such model, not enough memory) mostly cannot be built the next time either.
+        "max_constructor_retry_count": 2,
     }
     if config.max_replicas > config.min_replicas:
         options["autoscaling_config"] = AutoscalingConfig(

@@ -10,7 +10,7 @@ from jaxtyping import Float32
 
 from auricle.audio import resample
 from auricle.config import Config
-from auricle.judging.verdict import Failed, Scored, Verdict
+from auricle.judging.verdict import Failed, Scored, Span, Verdict
 
 
 @dataclass(frozen=True)
@@ -99,6 +99,7 @@ def judge_safely(judge: Judge, clips: Sequence[JudgeClip]) -> list[Verdict]:
 
 
 def _finite(verdict: Verdict) -> Verdict:
+    """Plain finite numbers, or Failed."""
     if isinstance(verdict, Failed):
         return verdict
     numbers = {"score": verdict.score, **verdict.dimensions}
@@ -106,4 +107,5 @@ def _finite(verdict: Verdict) -> Verdict:
     if bad:
         return Failed("not_finite", ", ".join(f"{name} = {value}" for name, value in bad.items()))
     score = None if verdict.score is None else float(verdict.score)
-    return Scored(score, verdict.rationale, {name: float(value) for name, value in verdict.dimensions.items()}, tuple(verdict.spans))
+    spans = tuple(Span(span.artefact, float(span.start_s), float(span.end_s)) for span in verdict.spans)
+    return Scored(score, verdict.rationale, {name: float(value) for name, value in verdict.dimensions.items()}, spans)

@@ -39,7 +39,7 @@ LONGEST = 128
 class Recipe:
     """How it is trained. steps of `batch` texts, each text drawn anew from a random clip's labels."""
 
-    steps: int = 1_500
+    steps: int = 1_200
     batch: int = 64
     learning_rate: float = 2e-3
     drop_verdict: float = 0.35

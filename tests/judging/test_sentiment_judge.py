@@ -93,10 +93,10 @@ def test_thinning_leaves_out_sentences_and_never_all():
 def test_a_short_training_learns_the_ranking(tmp_path):
     labels = _labels(300)
     tokenizer = make_tokenizer(labels, 0)
-    fit(tokenizer, labels, Recipe(steps=120, batch=32)).save_pretrained(tmp_path)
+    fit(tokenizer, labels, Recipe(steps=250, batch=32, drop_verdict=0.1)).save_pretrained(tmp_path)
     tokenizer.save_pretrained(tmp_path)
     report = evaluate(tmp_path, _labels(100, seed=1))
-    assert report["classifier_spearman_label"] > 0.8
+    assert report["classifier_spearman_label"] > 0.7
 
 
 def test_the_shipped_model_is_small():

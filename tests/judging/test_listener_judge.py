@@ -1,0 +1,101 @@
+"""The judge that listens, in a real vLLM engine: a listener with random weights fails, the shipped one says sensible things."""
+
+import numpy as np
+import pytest
+
+from auricle.errors import ConfigError, JudgeError
+from auricle.judging.judge import JudgeClip
+from auricle.judging.listener_judge import SHIPPED, ListenerJudge, ListenerOptions
+from auricle.judging.registry import check_options
+from auricle.judging.verdict import Failed, Scored
+from auricle.judging.vllm_engine import EngineOptions, answer_messages, is_own_listener, own_window_s
+from auricle.listeners.checkpoint import ListenerConfig, new_listener, save_listener
+from auricle.scenes.synth.voice import speak
+
+RATE_HZ = 16_000
+SMALL = EngineOptions(max_model_len=256, cache_mib=32)
+
+
+def _speech(clip_id="speech", noise=0.0, seconds=3.0):
+    audio = speak("The boat is near the old bridge. They will meet again in seven days, and the weather is good.", "en-us+f2").audio
+    audio = np.tile(audio, 1 + int(seconds * RATE_HZ) // len(audio))[: int(seconds * RATE_HZ)]
+    audio = 0.05 * audio / np.sqrt(np.mean(audio**2))
+    return JudgeClip(clip_id, (audio + noise * np.random.default_rng(0).standard_normal(len(audio))).astype(np.float32), RATE_HZ)
+
+
+@pytest.fixture(scope="module")
+def random_listener(tmp_path_factory):
+    """The folder of a listener that has learned nothing."""
+    folder = tmp_path_factory.mktemp("random-listener")
+    save_listener(new_listener(ListenerConfig()), folder)
+    return folder
+
+
+def test_own_listeners_are_known_by_their_configuration(random_listener, tmp_path):
+    assert is_own_listener(str(random_listener))
+    assert own_window_s(str(random_listener)) == ListenerConfig().clip_s
+    assert not is_own_listener("Qwen/Qwen2-Audio-7B-Instruct")
+    with pytest.raises(JudgeError, match=r"no config\.json"):
+        is_own_listener(str(tmp_path))
+    with pytest.raises(JudgeError, match="no such folder"):
+        is_own_listener(str(tmp_path / "nowhere"))
+
+
+def test_a_chat_message_holds_the_audio_and_the_question():
+    parts = answer_messages("How is it?", [_speech().audio], RATE_HZ)[0]["content"]
+    assert [part["type"] for part in parts] == ["input_audio", "text"]
+
+
+def test_options_are_strict():
+    with pytest.raises(ConfigError, match="did you mean 'temperature'"):
+        check_options("listener", {"temprature": 1.0})
+    with pytest.raises(ConfigError, match="ask"):
+        check_options("listener", {"ask": ["sing"]})
+
+
+@pytest.mark.slow
+def test_a_listener_that_has_learned_nothing_fails_and_gives_no_number(random_listener):
+    judge = ListenerJudge(ListenerOptions(model=str(random_listener), ask=("rate",), engine=SMALL))
+    verdict = judge.judge([_speech()])[0]
+    judge.close()
+    assert isinstance(verdict, Failed)
+    assert verdict.reason == "unparsable"
+
+
+@pytest.fixture(scope="module")
+def listener():
+    """The shipped listener."""
+    if not (SHIPPED / "config.json").exists():
+        pytest.skip("no shipped listener; make it with `make assets`")
+    judge = ListenerJudge(ListenerOptions(aspects=("noise",), engine=SMALL))
+    yield judge
+    judge.close()
+
+
+@pytest.mark.slow
+def test_the_shipped_listener_hears_noise(listener):
+    clean, noisy = listener.judge([_speech("clean"), _speech("noisy", noise=0.05)])
+    assert isinstance(clean, Scored)
+    assert isinstance(noisy, Scored)
+    assert 1.0 <= noisy.score + 0.5 < clean.score <= 5.0
+    assert noisy.dimensions["noise"] + 0.5 < clean.dimensions["noise"]
+    assert clean.score == clean.dimensions["expected"]
+    assert clean.rationale != noisy.rationale
+    assert all(0.0 <= span.start_s < span.end_s <= 3.0 for span in noisy.spans)
+
+
+@pytest.mark.slow
+def test_long_clips_are_heard_in_windows_and_short_ones_fail(listener):
+    long, short = listener.judge([_speech("long", seconds=7.0), _speech("short", seconds=0.1)])
+    assert isinstance(long, Scored)
+    assert long.rationale.count("s]") == 3
+    assert isinstance(short, Failed)
+    assert short.reason == "too_short"
+
+
+@pytest.mark.slow
+def test_verdicts_do_not_depend_on_the_company(listener):
+    clips = [_speech(str(level), noise=level) for level in (0.0, 0.01, 0.03)]
+    together, alone = listener.judge(clips), [listener.judge([clip])[0] for clip in clips]
+    assert [verdict.rationale for verdict in together] == [verdict.rationale for verdict in alone]
+    assert [verdict.score for verdict in together] == pytest.approx([verdict.score for verdict in alone], abs=1e-2)
