@@ -39,7 +39,7 @@ class DatasetConfig(Config):
     """Folders of recorded noise; none: synthetic noise, music, babble and competing talkers only."""
     synthetic_share: float = 0.35
     """Share of clips spoken by espeak-ng voices, 0-1."""
-    clips: int = 10_000
+    clips: int = 10_500
     """Clips to train on."""
     held_out_clips: int = 500
     """Clips of speakers and noises that training never hears, for the report."""
@@ -56,7 +56,7 @@ class DatasetConfig(Config):
 class TrainingConfig(Config):
     """The training loop."""
 
-    steps: int = 4_000
+    steps: int = 5_800
     """Learner steps."""
     batch: int = 32
     """Clips a step."""
