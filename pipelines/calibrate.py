@@ -54,7 +54,7 @@ def _calibrate(arguments: argparse.Namespace, settings: Settings) -> None:
     console.print("measuring on held-out speakers and noises ...")
     data = config.data
     sources = find_sources("held-out", data.speech, data.noise, synthetic_share=data.synthetic_share, seed=data.seed)
-    report = report_on(listener, held_out, sources, config.ratings)
+    report = report_on(listener, held_out, sources, config.ratings, probe_clips=config.probe_clips)
     save_report(report, config.output)
     Console().print(Markdown(report_text(report)))
     console.print(f"report: {config.output / 'report.md'}")

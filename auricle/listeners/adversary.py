@@ -11,11 +11,10 @@ from torch import Tensor
 from auricle.audio import normalise_loudness
 from auricle.errors import MetricError
 from auricle.listeners.asking import score_distribution, score_of_sound
-from auricle.listeners.augmentation import mel_centres_hz
 from auricle.listeners.checkpoint import Listener
 from auricle.listeners.dataset import LUFS
 from auricle.listeners.degradations import scaled_to_ratio
-from auricle.listeners.features import HOP_SAMPLES, POWER_FLOOR, log_mels, scaled
+from auricle.listeners.features import HOP_SAMPLES, POWER_FLOOR, log_mels, mel_centres_hz, scaled
 from auricle.listeners.questions import question
 from auricle.listeners.sources import Sources
 from auricle.metrics.intrusive import pesq_wb

@@ -9,7 +9,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from auricle.listeners.features import POWER_FLOOR
+from auricle.listeners.features import POWER_FLOOR, mel_centres_hz
 
 LOWEST_LIMIT_HZ, HIGHEST_LIMIT_HZ = 6_300.0, 8_000.0
 LIMITED_SHARE = 0.6
@@ -27,12 +27,6 @@ def augment(
     floor = torch.from_numpy(10 ** rng.uniform(*FLOOR_LOG10, size=(batch, 1, 1))).to(log10_power.dtype)
     power = torch.pow(10.0, log10_power) - POWER_FLOOR
     return torch.log10(power.clamp_min(0.0) * gain + floor + POWER_FLOOR)
-
-
-def mel_centres_hz(mels: int, sample_rate_hz: int) -> Float[np.ndarray, " mels"]:
-    """Centre frequencies of the mel bands."""
-    top = 2595 * np.log10(1 + sample_rate_hz / 2 / 700)
-    return (700 * (10 ** (np.linspace(0, top, mels + 2) / 2595) - 1))[1:-1]
 
 
 def _equaliser(rng: np.random.Generator, batch: int, mels: int) -> Float[np.ndarray, "batch mels"]:

@@ -93,6 +93,8 @@ class CalibrateConfig(Config):
     """Labelled clips are kept here, by the content of their settings."""
     ratings: tuple[Path, ...] = ()
     """Tables of human ratings (CSV with `file` and `mos_ovrl` or `mos`) for the report."""
+    probe_clips: PositiveInt = 16
+    """Sounds of each kind in the report's probes."""
     processes: PositiveInt = 2
     """Processes that make labelled clips."""
     half: bool = True

@@ -34,8 +34,7 @@ class Listener:
 def new_listener(config: ListenerConfig, seed: int = 0) -> Listener:
     """A listener with random weights where no pretrained part is named. Equal seeds give equal weights."""
     register()
-    kind = "ast" if config.encoder.get("kind") == "ast" else "logmel"
-    extractor = AuricleFeatureExtractor(config.mels, config.sample_rate_hz, clip_s=config.clip_s, kind=kind)
+    extractor = AuricleFeatureExtractor(config.mels, config.sample_rate_hz, clip_s=config.clip_s)
     tokenizer, text_config = _language(config)
     processor = AuricleListenerProcessor(extractor, tokenizer, CHAT_TEMPLATE, audio_tokens=config.audio_tokens)
     model_config = AuricleListenerConfig(

@@ -1,15 +1,23 @@
 """From features to audio tokens: the encoder, pooling in time, and the bridge into the decoder's space. Shared by transformers and vLLM."""
 
+import math
+from functools import lru_cache
 from typing import Any
 
+import numpy as np
 import torch
 from jaxtyping import Bool, Float, Int64
 from torch import Tensor, nn
 from transformers import ASTConfig, ASTModel
 
 from auricle.errors import ConfigError
+from auricle.listeners.features import CENTRE_LOG10, SCALE_LOG10, WINDOW_SAMPLES, mel_centres_hz
 
 AST_PATCH, AST_STRIDE = 16, 10
+RATE_HZ = 16_000
+PRE_EMPHASIS = 0.97
+KALDI_FLOOR = 1.192e-7
+AUDIOSET_MEAN, AUDIOSET_DEVIATION = -4.2677393, 4.5689974
 
 
 class ConvEncoder(nn.Module):
@@ -93,9 +101,21 @@ class AstEncoder(nn.Module):
     ) -> tuple[Float[Tensor, "batch steps hidden"], Bool[Tensor, "batch steps"]]:
         """As ConvEncoder; AST itself was trained on padded clips and masks nothing."""
         # The first two states are the class and the distillation token; then patches, frequency outside, time inside.
-        patches = self.model(features.transpose(1, 2)).last_hidden_state[:, 2:]
+        patches = self.model(self.as_pretrained(features).transpose(1, 2)).last_hidden_state[:, 2:]
         hidden = patches.unflatten(1, (self.bands, self.steps)).mean(1)
         return hidden, torch.arange(self.steps, device=features.device) * self.stride < lengths[:, None]
+
+    def as_pretrained(self, features: Float[Tensor, "batch mels frames"]) -> Float[Tensor, "batch mels frames"]:
+        """Our log-mels on the scale of the features that published AST weights were trained on.
+
+        Those are Kaldi's: natural logarithms of the energy after a pre-emphasis of 0.97, minus AudioSet's mean, over twice its standard
+        deviation; their frames begin about one hop later. Window and lowest bands differ a little; fine-tuning takes care of that.
+        """
+        logarithms = (
+            math.log(10.0) * (SCALE_LOG10 * features + CENTRE_LOG10) + features.new_tensor(_kaldi_offset(features.shape[1]))[:, None]
+        )
+        later = torch.cat([logarithms[..., 1:], logarithms[..., -1:]], dim=-1).clamp_min(math.log(KALDI_FLOOR))
+        return (later - AUDIOSET_MEAN) / (2 * AUDIOSET_DEVIATION)
 
 
 class AudioTower(nn.Module):
@@ -129,3 +149,11 @@ class AudioTower(nn.Module):
         starts = torch.arange(self.audio_tokens, device=features.device) * self.frames
         within = starts < lengths[:, None] * self.audio_tokens
         return torch.where(within[..., None], tokens, self.beyond)
+
+
+@lru_cache(maxsize=4)
+def _kaldi_offset(mels: int) -> tuple[float, ...]:
+    """What pre-emphasis and the missing division by the window's energy add to a band's natural logarithm."""
+    radians = 2 * np.pi * mel_centres_hz(mels, RATE_HZ) / RATE_HZ
+    emphasis = 1 + PRE_EMPHASIS**2 - 2 * PRE_EMPHASIS * np.cos(radians)
+    return tuple(np.log(emphasis) + np.log(np.sum(np.hanning(WINDOW_SAMPLES + 1) ** 2)))

@@ -10,7 +10,7 @@ from functools import lru_cache
 import numpy as np
 import torch
 from jaxtyping import Float, Float32
-from transformers import ASTFeatureExtractor, BatchFeature, SequenceFeatureExtractor
+from transformers import BatchFeature, SequenceFeatureExtractor
 
 WINDOW_SAMPLES, HOP_SAMPLES, FFT_SIZE = 400, 160, 512
 POWER_FLOOR = 1e-9
@@ -30,16 +30,19 @@ def log_mels(audio: Float[np.ndarray, " samples"], mels: int = 80, sample_rate_h
     return np.log10(power @ _mel_filters(mels, sample_rate_hz) + POWER_FLOOR).T.astype(np.float32)
 
 
+def mel_centres_hz(mels: int, sample_rate_hz: int) -> Float[np.ndarray, " mels"]:
+    """Centre frequencies of the mel bands."""
+    top = 2595 * np.log10(1 + sample_rate_hz / 2 / 700)
+    return (700 * (10 ** (np.linspace(0, top, mels + 2) / 2595) - 1))[1:-1]
+
+
 def scaled(log10_power: Float[torch.Tensor, "*shape"]) -> Float[torch.Tensor, "*shape"]:
     """Log-mels in the range that networks like: about -2 to 2, the same for every clip."""
     return (log10_power - CENTRE_LOG10) / SCALE_LOG10
 
 
 class AuricleFeatureExtractor(SequenceFeatureExtractor):
-    """Audio to `input_features` [audios, mels, frames] and `feature_lengths` [audios] (frames that hold sound).
-
-    kind "logmel": ours. kind "ast": the Kaldi-style features of the Audio Spectrogram Transformer, for its pretrained encoders.
-    """
+    """Audio to `input_features` [audios, mels, frames] and `feature_lengths` [audios] (frames that hold sound)."""
 
     model_input_names = ["input_features", "feature_lengths"]
 
@@ -49,12 +52,10 @@ class AuricleFeatureExtractor(SequenceFeatureExtractor):
         sampling_rate: int = 16_000,
         padding_value: float = 0.0,
         clip_s: float = 3.0,
-        kind: str = "logmel",
         **kwargs,
     ):
         super().__init__(feature_size=feature_size, sampling_rate=sampling_rate, padding_value=padding_value, **kwargs)
         self.clip_s = clip_s
-        self.kind = kind
 
     @property
     def frames(self) -> int:
@@ -82,16 +83,9 @@ class AuricleFeatureExtractor(SequenceFeatureExtractor):
                 f"a clip of {duration_s:.2f} s: this listener hears {SHORTEST_S} to {self.clip_s:g} s at a time; "
                 "cut longer ones with auricle.listeners.windows.split"
             )
-        if self.kind == "ast":
-            return _ast_extractor(self.feature_size, self.frames)(clip, sampling_rate=self.sampling_rate)["input_values"][0].T
         window = np.zeros(self.frames * HOP_SAMPLES, dtype=np.float32)
         window[: min(len(clip), len(window))] = clip[: len(window)]
         return scaled(torch.from_numpy(log_mels(window, self.feature_size, self.sampling_rate))).numpy()
-
-
-@lru_cache(maxsize=4)
-def _ast_extractor(mels: int, frames: int) -> ASTFeatureExtractor:
-    return ASTFeatureExtractor(num_mel_bins=mels, max_length=frames)
 
 
 @lru_cache(maxsize=1)

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
+from auricle.errors import MetricError
 from auricle.judging.verdict import Failed, Scored
 from auricle.listeners.answers import ArtefactAnswer, parse_artefact, parse_choice, parse_description, parse_score
 from auricle.listeners.asking import expected_scores, features_of, greedy_answers
@@ -17,6 +18,7 @@ from auricle.listeners.questions import question
 from auricle.metrics.agreement import mean_absolute_error, pearson, span_iou, spearman
 from auricle.metrics.intervals import Estimate, statistic_interval
 
+MIN_ANSWERS = 3
 CLEARLY_BETTER = 0.5
 """Difference in quality from which on two clips of a comparison should be told apart."""
 
@@ -65,6 +67,11 @@ def held_out_report(listener: Listener, clips: ClipSet) -> HeldOutReport:
     quality = np.array([label.quality for label in clips.labels])
     pesq = np.array([np.nan if label.pesq is None else label.pesq for label in clips.labels])
     scores = _values(expected_scores(listener, question("score"), *inputs))
+    if np.isfinite(scores).sum() < MIN_ANSWERS:
+        raise MetricError(
+            f"the listener gave a score for {int(np.isfinite(scores).sum())} of {len(clips)} clips: there is nothing to report on yet; "
+            "train it longer (calibrate.training.steps)"
+        )
     texts = {task: greedy_answers(listener, question(task), *inputs) for task in ("score", "describe", "artefact")}  # type: ignore[arg-type]
     digits = _values([parse_score(text) for text in texts["score"]])
     named = [parse_artefact(text, label.duration_s) for text, label in zip(texts["artefact"], clips.labels, strict=True)]

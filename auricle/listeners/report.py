@@ -26,16 +26,17 @@ class ListenerReport:
     people: list[Agreement]
 
 
-def report_on(listener: Listener, clips: ClipSet, sources: Sources, ratings: Sequence[Path] = (), *, quick: bool = False) -> ListenerReport:
-    """Measures everything; `sources` are the held-out ones. quick: fewer probes, for tests."""
-    count = 3 if quick else 16
+def report_on(
+    listener: Listener, clips: ClipSet, sources: Sources, ratings: Sequence[Path] = (), *, probe_clips: int = 16
+) -> ListenerReport:
+    """Measures everything; `sources` are the held-out ones. probe_clips: sounds a probe."""
     people = [row for table in ratings for row in agreement_with_people(listener, read_ratings(table))]
     return ListenerReport(
         held_out=held_out_report(listener, clips),
-        probes=probe_table(listener, sources, count),
-        attenuation_shift=attenuation_shift(listener, sources, count),
-        best_of=best_of(listener, sources, count),
-        white_box=white_box(listener, sources, 2 if quick else 6),
+        probes=probe_table(listener, sources, probe_clips),
+        attenuation_shift=attenuation_shift(listener, sources, probe_clips),
+        best_of=best_of(listener, sources, probe_clips),
+        white_box=white_box(listener, sources, max(1, probe_clips // 3)),
         people=people,
     )
 

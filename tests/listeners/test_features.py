@@ -2,11 +2,15 @@
 
 import numpy as np
 import pytest
+import torch
+from transformers import ASTFeatureExtractor
 
 from auricle.judging.verdict import Failed, Scored, Span
-from auricle.listeners.augmentation import augment, mel_centres_hz
-from auricle.listeners.features import POWER_FLOOR, AuricleFeatureExtractor, log_mels
+from auricle.listeners.augmentation import augment
+from auricle.listeners.encoders import AstEncoder
+from auricle.listeners.features import POWER_FLOOR, AuricleFeatureExtractor, log_mels, mel_centres_hz
 from auricle.listeners.windows import join, split
+from auricle.scenes.synth.voice import speak
 
 
 def test_log_mels_keep_the_absolute_level() -> None:
@@ -37,14 +41,20 @@ def test_what_cannot_be_heard_is_refused(seconds: float, rate_hz: int) -> None:
         AuricleFeatureExtractor()(np.zeros(int(seconds * 16_000), np.float32), sampling_rate=rate_hz)
 
 
-def test_ast_features_have_the_shape_of_the_window() -> None:
-    extractor = AuricleFeatureExtractor(128, clip_s=2.0, kind="ast")
-    assert extractor(np.random.default_rng(0).standard_normal(16_000).astype(np.float32))["input_features"].shape == (1, 128, 200)
+def test_our_features_become_those_of_the_pretrained_ast() -> None:
+    audio = speak("The captain sold a yellow raincoat at the harbour.").audio[: 2 * 16_000]
+    ours = AuricleFeatureExtractor(128, clip_s=2.0)(audio, return_tensors="pt")["input_features"]
+    encoder = AstEncoder(128, 200, hidden_size=16, layers=1, heads=1, intermediate_size=16)
+    mine = encoder.as_pretrained(ours)[0].numpy()
+    theirs = ASTFeatureExtractor(num_mel_bins=128, max_length=200)(audio, sampling_rate=16_000)["input_values"][0].T
+    # Without the lowest bands, which are narrower than a bin there, and the last frames, which are padding there.
+    mine, theirs = mine[16:, :190], theirs[16:, :190]
+    loud = theirs > np.median(theirs)
+    assert np.corrcoef(mine.ravel(), theirs.ravel())[0, 1] > 0.95
+    assert abs(np.mean(mine[loud] - theirs[loud])) < 0.1
 
 
 def test_augmentation_limits_the_band_and_is_repeatable() -> None:
-    import torch
-
     flat = torch.full((64, 80, 10), -4.0)
     first, second = (augment(flat, np.random.default_rng(5)) for _ in range(2))
     assert torch.equal(first, second)
