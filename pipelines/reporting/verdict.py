@@ -8,6 +8,9 @@ from pipelines.reporting.evaluation import Evaluation
 from pipelines.reporting.names import GUARDS, in_order, measure
 from pipelines.reporting.runs import RunRecord
 
+FEW = 8
+"""Below so many independent groups (speakers, or scenes) a bootstrap's interval is too narrow to be taken at its word."""
+
 
 @dataclass(frozen=True)
 class RunVerdict:
@@ -47,7 +50,9 @@ def verdict_on(changes: Mapping[str, Estimate], source: str, optimised: Collecti
     risen = [measure(name).label for name in in_order(guards) if guards[name].low > 0]
     fallen = [measure(name).label for name in in_order(guards) if guards[name].high < 0]
     figures = ", ".join(f"{measure(name).label} {_change(name, guards[name])}" for name in in_order(guards))
-    detail = f"{figures}. {source}" if figures else source
+    clusters = min((change.clusters for change in changes.values()), default=0)
+    rough = f" From only {clusters} independent groups of clips, intervals are rough." if clusters < FEW else ""
+    detail = (f"{figures}. {source}" if figures else source) + rough
     beside = (
         f", but {_and(fallen)} fell"
         if fallen
