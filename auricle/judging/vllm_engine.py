@@ -1,6 +1,7 @@
 """An in-process vLLM engine for listeners, on a CPU or a GPU."""
 
 import base64
+import importlib
 import io
 import json
 import logging
@@ -60,6 +61,9 @@ def start_engine(model: str, revision: str, options: EngineOptions, *, audios: i
             f"listener: vLLM is not installed or does not import ({error}); install auricle[cpu] or auricle[gpu]"
         ) from error
     on_gpu = torch.cuda.is_available()
+    if not on_gpu:
+        # vLLM compiles a kernel for `logprob_token_ids` at its first use: 3-9 s, 83 s once on a busy machine, for the same speed.
+        importlib.import_module("torch._dynamo").config.disable = True
     arguments: dict[str, Any] = {
         "model": model,
         "dtype": options.dtype if options.dtype != "auto" or on_gpu else "float32",
