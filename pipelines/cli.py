@@ -3,6 +3,7 @@
 import importlib
 import sys
 from collections.abc import Sequence
+from typing import NoReturn
 
 VERBS = {
     "corpus": "write a synthetic audio-visual corpus, or mix one from folders, in AVSEC-4 layout",
@@ -43,5 +44,12 @@ def main(argv: Sequence[str] | None = None) -> int:
     return importlib.import_module(f"pipelines.{verb}").main(rest)
 
 
+def entry() -> NoReturn:
+    """The console script."""
+    from pipelines.command import leave
+
+    leave(main())
+
+
 if __name__ == "__main__":
-    sys.exit(main())
+    entry()

@@ -4,10 +4,14 @@ Every verb is a file `pipelines/VERB.py` with `main(argv=None) -> int`; `auricle
 """
 
 import argparse
+import atexit
+import logging
+import os
 import sys
 from collections.abc import Callable, Sequence
 from importlib import resources
 from pathlib import Path
+from typing import NoReturn
 
 from auricle.config import build, merge, parse_assignments, read_toml, to_toml
 from auricle.errors import AuricleError, ConfigError
@@ -70,3 +74,18 @@ def run_verb(
     except KeyboardInterrupt:
         print(f"{parser.prog}: interrupted", file=sys.stderr)
         return EXIT_INTERRUPTED
+
+
+def leave(status: int) -> NoReturn:
+    """End the process with `status`, once everything Python has to do at exit is done.
+
+    Where Ray was used, C++ destructors are left out: its statistics thread may still run while they do, and then a job that is done ends in
+    a segmentation fault (seen on a busy machine; docs/log.md).
+    """
+    if "ray" not in sys.modules:
+        sys.exit(status)
+    logging.shutdown()
+    atexit._run_exitfuncs()
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(status)

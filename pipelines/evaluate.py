@@ -18,7 +18,7 @@ from auricle.errors import ConfigError, EmptyCorpusError
 from auricle.scenes.checks import Rejection, check_scenes
 from auricle.scenes.layouts import list_scenes
 from auricle.scenes.scene import Scene
-from pipelines.command import EXIT_OK, run_verb, verb_parser
+from pipelines.command import EXIT_OK, leave, run_verb, verb_parser
 from pipelines.report import build_report
 from pipelines.reporting.evaluation import Evaluation, print_evaluation, write_evaluation
 from pipelines.reporting.publish import publish_run
@@ -175,4 +175,4 @@ def _command() -> str:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    leave(main())

@@ -6,7 +6,6 @@ begun again at the last checkpoint, a bounded number of times.
 
 import argparse
 import signal
-import sys
 import threading
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
@@ -14,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from auricle.errors import PoolError
-from pipelines.command import EXIT_INTERRUPTED, EXIT_OK, run_verb, verb_parser
+from pipelines.command import EXIT_INTERRUPTED, EXIT_OK, leave, run_verb, verb_parser
 from pipelines.settings import Settings
 
 if TYPE_CHECKING:
@@ -121,4 +120,4 @@ def stop_on_signals(job: "FinetuneJob") -> Iterator[None]:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    leave(main())

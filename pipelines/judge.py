@@ -22,7 +22,7 @@ from auricle.audio import AUDIO_SUFFIXES, read_audio
 from auricle.errors import ConfigError, DeadlineError, EmptyCorpusError, MediaError
 from auricle.judging.panel import JudgeConfig, PanelConfig, panel_scores
 from auricle.judging.registry import BUILT_IN, check_options, find_judge
-from pipelines.command import EXIT_ERROR, EXIT_OK, run_verb, verb_parser
+from pipelines.command import EXIT_ERROR, EXIT_OK, leave, run_verb, verb_parser
 from pipelines.settings import Settings
 
 RATE_HZ = 16_000
@@ -211,4 +211,4 @@ def _progress(files: int) -> Iterator[Callable[[], None]]:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    leave(main())

@@ -5,7 +5,6 @@ the best enhancer against the noisy input, with its own picture, with another ta
 """
 
 import argparse
-import sys
 import time
 from collections.abc import Sequence
 from contextlib import ExitStack
@@ -22,7 +21,7 @@ from auricle.learning.validation import METRICS, compare, load_clips, score_audi
 from auricle.scenes.checks import check_scenes
 from auricle.scenes.layouts import list_scenes
 from auricle.scenes.scene import Clip, Scene
-from pipelines.command import load_settings, run_verb, verb_parser
+from pipelines.command import leave, load_settings, run_verb, verb_parser
 from pipelines.pretrain_run import PretrainRun
 from pipelines.settings import Settings
 from pipelines.tracking import Tracker
@@ -109,4 +108,4 @@ def _table(rows: Sequence[dict[str, object]]) -> Table:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    leave(main())
