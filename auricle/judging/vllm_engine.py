@@ -77,6 +77,9 @@ def start_engine(model: str, revision: str, options: EngineOptions, *, audios: i
         "mm_processor_cache_gb": 0.1,
         "disable_log_stats": True,
     }
+    if not on_gpu:
+        # The first request for `logprob_token_ids` would compile a kernel for up to a minute; eager is as fast (docs/log.md).
+        torch._dynamo.config.disable = True
     if on_gpu:
         arguments["gpu_memory_utilization"] = options.gpu_memory_share
     else:
