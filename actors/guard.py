@@ -34,6 +34,7 @@ class GuardMeter:
         timeout_s: float,
     ) -> None:
         torch.set_num_threads(1)
+        self._pretrained = enhancer_folder
         self._enhancer = load_enhancer(enhancer_folder).eval()
         self._metrics, self._panel, self._timeout_s = tuple(metrics), panel, timeout_s
         self._handle = serve.get_app_handle(app_name)
@@ -41,8 +42,7 @@ class GuardMeter:
 
     def measure(self, step: int, checkpoint: str | None) -> Measurement:
         """Scores of the policy in the folder `checkpoint` (None: the pretrained one) on every held-out scene; see `Measurement`."""
-        if checkpoint is not None:
-            self._enhancer = load_enhancer(checkpoint).eval()
+        self._enhancer = load_enhancer(checkpoint or self._pretrained).eval()
         enhanced = self.enhance()
         scores = {
             name: [self._score(name, clip, audio) for clip, audio in zip(self._clips, enhanced, strict=True)] for name in self._metrics

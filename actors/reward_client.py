@@ -50,8 +50,10 @@ class RewardStage:
             by_row[row] = answer
         batch["verdicts"] = np.array([json.dumps(answer) for answer in by_row], dtype=object)
         parts = parts_of(self._panel, by_row)
-        batch["reference_parts"] = _spread_to_scenes(batch, references, parts_of(self._panel, answers[len(usable) :]), parts)
-        batch["parts"] = relative_parts(self._panel, parts, batch["reference_parts"])
+        frozen = _spread_to_scenes(batch, references, parts_of(self._panel, answers[len(usable) :]), parts)
+        batch["parts"] = relative_parts(self._panel, parts, frozen)
+        # What a baseline would subtract from them: nothing more where the part is relative already.
+        batch["reference_parts"] = relative_parts(self._panel, frozen, frozen)
         batch["credit"] = np.stack(
             [span_penalties(spans_of(answer), times) for answer, times in zip(by_row, batch["knot_times_s"], strict=True)]
         )

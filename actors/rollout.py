@@ -11,6 +11,7 @@ Invariants:
 
 import time
 from collections.abc import Sequence
+from dataclasses import replace
 from math import ceil
 from typing import Any
 
@@ -49,14 +50,14 @@ class RolloutStage:
         with_reference: bool,
     ) -> None:
         torch.set_num_threads(1)
-        self._config, self._schedule, self._scenes, self._store = config, schedule, scenes, store
+        self._config, self._schedule, self._store = config, schedule, store
+        self._scenes = scenes if with_target else [replace(scene, target=None) for scene in scenes]
         self._first_block, self._rows_per_block, self._staleness = first_block, rows_per_block, staleness
         self._with_target, self._with_reference = with_target, with_reference
         self._device = torch.device("cuda" if config.num_gpus > 0 else "cpu")
         self._policy = EnhancementPolicy.from_enhancer(enhancer_folder, exploration).to(self._device).eval()
         self._reference = EnhancementPolicy.from_enhancer(enhancer_folder, exploration).to(self._device).eval()
         self._version = -1
-        self._clips: dict[tuple[int, int], Clip] = {}
 
     def __call__(self, batch: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
         """The rollouts of the blocks named in `batch["id"]`."""
@@ -68,7 +69,7 @@ class RolloutStage:
         rollouts = [self._schedule.rollout(rollout_id) for rollout_id in range(first, first + self._rows_per_block)]
         gate_wait_s = self._pass_gate(rollouts[0].step)
         began = time.monotonic()
-        clips = [self._clip(rollout) for rollout in rollouts]
+        clips = self._clips(rollouts)
         columns = self._columns(rollouts, clips)
         rows = len(rollouts)
         return columns | {
@@ -88,17 +89,16 @@ class RolloutStage:
             self._version = granted
         return time.monotonic() - began
 
-    def _clip(self, rollout: Rollout) -> Clip | str:
-        """The rollout's crop, or the reason why there is none."""
-        key = (rollout.scene_index, rollout.crop_seed)
-        if key not in self._clips:
-            while len(self._clips) >= self._config.cached_scenes:
-                self._clips.pop(next(iter(self._clips)))
-            try:
-                self._clips[key] = self._load(self._scenes[rollout.scene_index], rollout.crop_seed)
-            except SceneError as error:
-                return f"scene: {error}"
-        return self._clips[key]
+    def _clips(self, rollouts: Sequence[Rollout]) -> list[Clip | str]:
+        """Each rollout's crop, or the reason why there is none; the samples of a scene share one."""
+        loaded: dict[int, Clip | str] = {}
+        for rollout in rollouts:
+            if rollout.scene_index not in loaded:
+                try:
+                    loaded[rollout.scene_index] = self._load(self._scenes[rollout.scene_index], rollout.crop_seed)
+                except (SceneError, OSError) as error:
+                    loaded[rollout.scene_index] = f"scene: {error}"
+        return [loaded[rollout.scene_index] for rollout in rollouts]
 
     def _load(self, scene: Scene, crop_seed: int) -> Clip:
         enhancer = self._policy.enhancer
@@ -108,7 +108,8 @@ class RolloutStage:
             sample_rate_hz=enhancer.sample_rate_hz,
             frame_rate_hz=enhancer.frame_rate_hz,
             frame_size_px=enhancer.frame_size_px,
-            start_s=round(spare_s * np.random.default_rng(crop_seed).random(), 3),
+            # At a whole picture, so that lips and sound stay together.
+            start_s=int(spare_s * np.random.default_rng(crop_seed).random() * enhancer.frame_rate_hz) / enhancer.frame_rate_hz,
             duration_s=self._config.clip_s,
         )
 

@@ -31,8 +31,6 @@ class RolloutConfig(Config):
     """Length of the crop taken from each scene, in seconds; shorter scenes are padded."""
     gate_timeout_s: PositiveFloat = 900.0
     """Longest wait for a policy version, in seconds."""
-    cached_scenes: PositiveInt = 2048
-    """Loaded clips that one actor keeps in memory."""
 
 
 class RewardConfig(Config):

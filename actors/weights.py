@@ -52,7 +52,9 @@ class WeightStore:
                 ) from None
         granted = version if exact else self._latest
         if granted not in self._versions:
-            raise DeadlineError(f"policy version {granted} is no longer kept (kept: {sorted(self._versions)}); raise stream.max_staleness")
+            raise DeadlineError(
+                f"policy version {granted} is no longer kept (kept: {sorted(self._versions)}); raise staleness.max_staleness"
+            )
         return granted, [self._versions[granted]]
 
     async def snapshot(self) -> dict[int, list[Any]]:

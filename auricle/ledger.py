@@ -11,6 +11,7 @@ Invariants:
 
 import json
 import os
+from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -178,7 +179,7 @@ def account(folder: Path) -> Account:
     ids, states = table["rollout_id"].to_pylist(), table["state"].to_pylist()
     faults = []
     if sorted(ids) != list(range(len(ids))):
-        twice = sorted({i for i in ids if ids.count(i) > 1})[:5] if len(set(ids)) < len(ids) else []
+        twice = sorted(i for i, count in Counter(ids).items() if count > 1)[:5]
         missing = sorted(set(range(max(ids) + 1)) - set(ids))[:5]
         faults.append(f"ids are not 0..{len(ids) - 1} once each (twice: {twice}, missing: {missing})")
     if unknown := sorted(set(states) - {"trained", "dropped"}):
@@ -189,9 +190,22 @@ def account(folder: Path) -> Account:
             reasons[reason or "?"] = reasons.get(reason or "?", 0) + 1
         elif reward is None or reward != reward:
             faults.append("a trained rollout has no reward")
+    if fault := _checkpoint_fault(folder):
+        faults.append(fault)
     trained, dropped = states.count("trained"), states.count("dropped")
     issued_path = folder / "issued.json"
     issued = int(json.loads(issued_path.read_text())["issued"]) if issued_path.exists() else len(ids)
     if issued < len(ids):
         faults.append(f"{len(ids)} rollouts ended, but only {issued} were issued")
     return Account(issued, trained, dropped, issued - len(ids), reasons, tuple(dict.fromkeys(faults)))
+
+
+def _checkpoint_fault(folder: Path) -> str:
+    """Why the ledger does not reach as far as the run's last checkpoint; empty where it does, or where there is none."""
+    last = folder.parent / "checkpoints" / "last.json"
+    if not last.exists():
+        return ""
+    step = int(json.loads(last.read_text())["step"])
+    paths = parts(folder)
+    end = part_range(paths[-1])[1] if paths else 0
+    return "" if end == step else f"the ledger ends at step {end}, the last checkpoint is of step {step}: a part is missing"

@@ -48,7 +48,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     folder = arguments.output / arguments.setting
     for seed in map(int, arguments.seeds.split(",")):
         one_seed(arguments, pretrained, folder / f"seed-{seed}", seed)
-    rows = [row for path in sorted(folder.glob("seed-*/evaluation/scenes.csv")) for row in read_rows(path)]
+    rows = [row for seed in arguments.seeds.split(",") for row in read_rows(folder / f"seed-{int(seed)}" / "evaluation" / "scenes.csv")]
     results = summarise(rows)
     (folder / "gain.json").write_text(json.dumps(results, indent=1))
     show(results, arguments.setting)
@@ -63,11 +63,14 @@ def one_seed(arguments: argparse.Namespace, pretrained: Path, folder: Path, seed
         targets = "true" if arguments.setting == "labelled" else "false"
         own = ["run.name=reward", f"scenes.folder={arguments.corpus}", f"finetune.enhancer={pretrained}", f"scenes.train_targets={targets}"]
         # The dev split's targets are not for learning either: without them the guard watches what a user without labels could watch.
-        verb("finetune", arguments.preset, [*settings, *own, f"scenes.dev_targets={targets}"], allowed=(0, 3))
+        more = ["--resume", str(run)] if (run / "config.toml").exists() else []
+        verb("finetune", arguments.preset, [] if more else [*settings, *own, f"scenes.dev_targets={targets}"], *more, allowed=(0, 3))
     control = folder / "supervised"
-    if not (control / "best").exists():
+    if not (control / "evaluation.json").exists():
         own = ["run.name=supervised", f"scenes.folder={arguments.labelled_corpus or arguments.corpus}", f"pretrain.start={pretrained}"]
-        verb("pretrain", arguments.preset, [*own, *settings[:2], "pretrain.engine.lr=2e-4"], "--minutes", f"{minutes(run):.2f}")
+        # Time alone ends it: neither patience nor the number of steps.
+        endless = ["pretrain.engine.lr=2e-4", "pretrain.patience=1000000", "pretrain.steps=1000000"]
+        verb("pretrain", arguments.preset, [*own, *settings[:2], *endless], "--minutes", f"{minutes(run):.2f}")
     if not (folder / "evaluation" / "scenes.csv").exists():
         steps = RunFolder(run).last_checkpoint()
         best = RunFolder(run).best_checkpoint() or steps
@@ -118,20 +121,17 @@ def summarise(rows: Sequence[dict[str, str]]) -> dict[str, dict[str, dict[str, o
 
 
 def change_of(changes: dict[tuple[str, str], float], speakers: dict[tuple[str, str], str]) -> dict[str, object]:
-    """Mean and 95 % interval: seeds are drawn with replacement, and within each drawn seed its speakers."""
+    """Mean and 95 % interval. Every seed is evaluated on the same speakers: seeds and speakers are both drawn once a resample."""
     seeds = sorted({seed for seed, _ in changes})
-    groups = {seed: {} for seed in seeds}
+    cells: dict[tuple[str, str], list[float]] = {}
     for (seed, scene), value in changes.items():
-        groups[seed].setdefault(speakers[seed, scene] or scene, []).append(value)
+        cells.setdefault((seed, speakers[seed, scene] or scene), []).append(value)
+    names = sorted({name for _, name in cells})
     rng = np.random.default_rng(0)
     means = []
     for _ in range(RESAMPLES):
-        drawn = []
-        for seed in rng.choice(seeds, len(seeds)):
-            names = list(groups[seed])
-            for place in rng.integers(len(names), size=len(names)):
-                drawn += groups[seed][names[place]]
-        means.append(np.mean(drawn))
+        drawn_seeds, drawn_names = rng.choice(seeds, len(seeds)), rng.choice(names, len(names))
+        means.append(np.mean([value for seed in drawn_seeds for name in drawn_names for value in cells.get((seed, name), ())]))
     low, high = np.percentile(means, [2.5, 97.5])
     by_seed = {seed: float(np.mean([v for (s, _), v in changes.items() if s == seed])) for seed in seeds}
     return {"mean": float(np.mean(list(changes.values()))), "low": float(low), "high": float(high), "seeds": by_seed, "clips": len(changes)}

@@ -29,7 +29,6 @@ from rich.table import Table
 from actors.cluster import cluster
 from actors.coordinator import RunCoordinator, StepReport
 from actors.engine import join_alone
-from actors.learner import RowOutcome, UpdateReport
 from actors.learner_pool import LearnerPool, LearnerPoolConfig
 from actors.panel import PANEL_APP, start_panel
 from actors.settings import ClusterSettings, RewardConfig, RolloutConfig
@@ -44,6 +43,7 @@ from auricle.judging.judge import Judge, JudgeClip
 from auricle.judging.panel import JudgeConfig, PanelConfig, part_names
 from auricle.judging.verdict import Scored, Verdict
 from auricle.learning.budget import FailureBudgetConfig
+from auricle.learning.outcome import RowOutcome, UpdateReport
 from auricle.learning.schedule import RolloutSchedule
 from auricle.learning.staleness import StalenessConfig
 from auricle.scenes.scene import Scene

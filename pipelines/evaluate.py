@@ -10,12 +10,12 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 
-import numpy as np
 from rich.console import Console
 
 from auricle.enhancers.checkpoint import load_enhancer
 from auricle.errors import ConfigError, EmptyCorpusError
 from auricle.scenes.checks import Rejection, check_scenes
+from auricle.scenes.choice import spread_choice
 from auricle.scenes.layouts import list_scenes
 from auricle.scenes.scene import Scene
 from pipelines.command import EXIT_OK, leave, run_verb, verb_parser
@@ -128,14 +128,6 @@ def choose_baseline(asked: str | None, names: tuple[str, ...]) -> str:
     if asked is not None and asked not in (NOISY, *names):
         raise ConfigError(f"--baseline {asked!r}: not evaluated here; choose from {', '.join((NOISY, *names))}")
     return asked or ("pretrained" if "pretrained" in names else names[0])
-
-
-def spread_choice(scenes: Sequence[Scene], most: int) -> list[Scene]:
-    """At most `most` scenes (0: all), by id and evenly spread over them: the same ones at every call."""
-    ordered = sorted(scenes, key=lambda scene: scene.scene_id)
-    if not most or most >= len(ordered):
-        return ordered
-    return [ordered[int(place)] for place in np.linspace(0, len(ordered) - 1, most).round()]
 
 
 def _publish(settings: Settings, run: Path) -> None:

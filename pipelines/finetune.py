@@ -30,8 +30,11 @@ EXAMPLES = [
 ]
 
 
+INTERRUPTED = "interrupted"
+
+
 def main(argv: Sequence[str] | None = None) -> int:
-    """Entry point; 0 when all steps were made, 3 when the guard or the failure budget stopped the run, 130 after Ctrl-C."""
+    """Entry point; 0 when all steps were made, 1 on an error or a spent failure budget, 3 when the guard stopped it, 130 after Ctrl-C."""
     parser = verb_parser("finetune", "Fine-tune a pretrained enhancer by reinforcement learning, rewarded by judges that listen.", EXAMPLES)
     parser.add_argument("--resume", type=Path, metavar="RUN", help="go on with the run in this folder, from its last checkpoint")
     return run_verb(parser, story, argv)
@@ -46,12 +49,13 @@ def story(arguments: argparse.Namespace, settings: Settings) -> int:
 
     if arguments.resume:
         run = RunFolder.open(arguments.resume)
-        settings = run.settings(arguments.assignments)
+        settings = run.resumed_settings(arguments.assignments)
         run.write_settings(settings)
     else:
         run = None
     scenes = find_scenes(settings, load_enhancer(settings.finetune.enhancer or default_enhancer()))
     run = run or RunFolder.create(settings)
+    run.keep_scenes([scene.scene_id for scene in scenes.train])
     print(f"run folder: {run.path}", flush=True)
     outcome = finetune(settings, run, scenes)
     print(outcome.sentence)
@@ -82,12 +86,14 @@ def finetune(settings: Settings, run: "RunFolder", scenes: "FinetuneScenes") -> 
 
 def follow_to_the_end(job: "FinetuneJob", settings: Settings) -> "Outcome":
     """Phase after phase; a broken one is begun again at the last checkpoint, up to `finetune.restarts` times."""
-    restarts = 0
+    restarts, reached = 0, -1
     while True:
         try:
             outcome = job.run_phase()
         except PoolError as error:
-            restarts += 1
+            # Restarts are counted between two checkpoints: a long run may lose a node a day.
+            restarts = 1 if job.checkpoint_step() > reached else restarts + 1
+            reached = job.checkpoint_step()
             if restarts > settings.finetune.restarts:
                 raise
             job.note(f"a pool broke ({error}); beginning again at the last checkpoint, restart {restarts} of {settings.finetune.restarts}")
@@ -107,9 +113,9 @@ def stop_on_signals(job: "FinetuneJob") -> Iterator[None]:
         return
 
     def ask(number: int, frame: object) -> None:
-        if job.stop_asked:
+        if job.stop_asked == INTERRUPTED:
             raise KeyboardInterrupt
-        job.ask_to_stop("interrupted")
+        job.ask_to_stop(INTERRUPTED)
 
     before = {number: signal.signal(number, ask) for number in (signal.SIGINT, signal.SIGTERM)}
     try:

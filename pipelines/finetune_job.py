@@ -5,22 +5,23 @@ run_phase: Phase (store, coordinator, ranks, stream) --StepReport--> metrics.jso
 """
 
 import time
+import uuid
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self
+from typing import Self
 
-import ray
 from ray.exceptions import RayError
+from ray.serve.exceptions import RayServeException
 
 from actors.coordinator import Committed, StepReport
-from actors.guard import GuardMeter
-from actors.panel import PANEL_APP, start_panel, stop_panel
+from actors.panel import start_panel, stop_panel
 from auricle.enhancers.assets import default_enhancer
-from auricle.learning.guard import GuardMonitor, Measurement
+from auricle.errors import AuricleError
 from auricle.ledger import account
 from pipelines.command import EXIT_ERROR, EXIT_INTERRUPTED, EXIT_OK
 from pipelines.display import Display
+from pipelines.finetune_guard import GuardWatch
 from pipelines.finetune_metrics import StepMetrics
 from pipelines.finetune_phase import Phase
 from pipelines.finetune_samples import write_samples
@@ -49,40 +50,36 @@ class FinetuneJob:
         self.settings, self.run, self.scenes, self.tracker, self.display = settings, run, scenes, tracker, display
         self.enhancer_folder = str((settings.finetune.enhancer or default_enhancer()).absolute())
         self.stop_asked = ""
-        self._monitor = GuardMonitor(settings.guard)
-        self._meter: Any = None
-        self._measuring: list[Any] = []
-        self._measuring_steps: set[int] = set()
+        # A name of its own: two jobs on one cluster must not judge with each other's judges.
+        self._panel_app = f"panel-{settings.run.name}-{uuid.uuid4().hex[:8]}"
+        self._guard = GuardWatch(settings, run, tracker, display, note=self.note, stop=self.ask_to_stop)
         self._phase: Phase | None = None
         self._started_s = time.monotonic()
         self._metrics = StepMetrics(settings, time.time())
 
     def __enter__(self) -> Self:
         self.display.phase("starting the judges")
-        start_panel(self.settings.panel)
-        meter_class = ray.remote(num_cpus=0.1)(GuardMeter)
-        guard = self.settings.guard
-        self._meter = meter_class.remote(
-            self.scenes.dev[: guard.scenes],
-            self.enhancer_folder,
-            self.settings.rollout.clip_s,
-            guard.metrics,
-            self.settings.panel,
-            PANEL_APP,
-            self.settings.reward.timeout_s,
-        )
-        self._recall_measurements()
+        try:
+            start_panel(self.settings.panel, app_name=self._panel_app)
+            self._guard.start(self.scenes.dev, self.enhancer_folder, self._panel_app)
+        except BaseException:
+            stop_panel(app_name=self._panel_app)
+            raise
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
         if self._phase is not None:
             self._phase.close()
-        stop_panel()
+        stop_panel(app_name=self._panel_app)
+
+    def checkpoint_step(self) -> int:
+        """The step of the last checkpoint; 0 before the first."""
+        checkpoint = self.run.last_checkpoint()
+        return checkpoint[0] if checkpoint else 0
 
     def note(self, sentence: str) -> None:
         """Tell people, and keep it in the run's folder."""
-        checkpoint = self.run.last_checkpoint()
-        self.run.event(sentence, checkpoint[0] if checkpoint else 0)
+        self.run.event(sentence, self.checkpoint_step())
         self.display.event(sentence)
 
     def ask_to_stop(self, reason: str) -> None:
@@ -98,19 +95,18 @@ class FinetuneJob:
         if first_step >= self.settings.finetune.steps:
             return Outcome(f"all {first_step} steps are made; nothing to do (raise finetune.steps to go on)", EXIT_OK)
         self.run.rewind(first_step)
-        self._recall_measurements()
         if first_step:
             self.note(f"going on at the checkpoint of step {first_step}")
         self.display.phase("starting the pools")
         self._metrics = StepMetrics(self.settings, time.time())
-        self._phase = Phase(self.settings, self.run, self.scenes, self.enhancer_folder, PANEL_APP, checkpoint)
+        self._phase = Phase(self.settings, self.run, self.scenes, self.enhancer_folder, self._panel_app, checkpoint)
         try:
             if self.stop_asked:
                 self._phase.ask_to_stop(self.stop_asked)
-            if first_step == 0:
-                self._measure(0, None)
+            self._guard.measure_what_is_missing(checkpoint)
             self._follow(self._phase)
-            self._await_measurements()
+            self.display.phase("measuring the guard")
+            self._guard.wait()
             reason = self._phase.reason
         finally:
             self._phase.close()
@@ -120,30 +116,43 @@ class FinetuneJob:
     def finish(self, outcome: Outcome) -> None:
         """Samples to hear, the sum of the ledger, the report."""
         self.display.phase("writing samples and the report")
-        best = self.run.best_checkpoint() or self.run.last_checkpoint()
-        if best and self.settings.finetune.samples:
-            scenes = self.scenes.dev[: self.settings.finetune.samples]
-            write_samples(self.run.path, scenes, self.enhancer_folder, best[1] / "enhancer", PANEL_APP, self.settings.reward.timeout_s)
         self.note(outcome.sentence)
         self.note(account(self.run.path / "ledger").sentence())
+        best = self.run.best_checkpoint()
+        if best is None and self.checkpoint_step():
+            self.note("no checkpoint passed the guard; samples and tables show the last one")
+        shown = best or self.run.last_checkpoint()
+        if shown and self.settings.finetune.samples:
+            self._write_samples(shown[1] / "enhancer")
         report = build_report(self.run.path)
         publish_run(self.tracker, self.run.path)
         self.note(f"report: {report}")
 
+    def _write_samples(self, enhancer: Path) -> None:
+        """Clips to hear. What goes wrong here costs the clips, not the report of a finished run."""
+        scenes = self.scenes.dev[: self.settings.finetune.samples]
+        try:
+            write_samples(self.run.path, scenes, self.enhancer_folder, enhancer, self._panel_app, self.settings.reward.timeout_s)
+        except (RayError, RayServeException, TimeoutError, AuricleError) as error:
+            self.note(f"no samples were written: {type(error).__name__}: {str(error).strip().splitlines()[-1]}")
+
     def _follow(self, phase: Phase) -> None:
-        while not phase.finished():
-            for message in phase.messages(timeout_s=1.0):
+        try:
+            while not phase.finished():
+                for message in phase.messages(timeout_s=1.0):
+                    self._take(message)
+                self._guard.collect()
+                self._check_time()
+        finally:
+            # What was finished before a rank broke is told and measured all the same.
+            for message in phase.remaining_messages():
                 self._take(message)
-            self._collect_measurements()
-            self._check_time()
-        for message in phase.messages(timeout_s=0.1):
-            self._take(message)
 
     def _take(self, message: StepReport | Committed) -> None:
         if isinstance(message, Committed):
-            self.run.prune_checkpoints(self.settings.finetune.keep_checkpoints, self._measuring_steps)
+            self.run.prune_checkpoints(self.settings.finetune.keep_checkpoints, self._guard.measuring)
             if message.step % self.settings.guard.every == 0 or message.step >= self.settings.finetune.steps:
-                self._measure(message.step, Path(message.folder))
+                self._guard.measure(message.step, Path(message.folder))
             return
         metrics = self._metrics.add(message)
         self.run.append("metrics.jsonl", {"step": message.step, "time_s": message.time_s, "metrics": metrics})
@@ -153,49 +162,6 @@ class FinetuneJob:
             scene_id, _, words = message.words.partition(": ")
             self.display.words(scene_id, words)
 
-    def _measure(self, step: int, checkpoint: Path | None) -> None:
-        folder = None if checkpoint is None else str(checkpoint / "enhancer")
-        self._measuring_steps.add(step)
-        self._measuring.append(self._meter.measure.remote(step, folder))
-
-    def _collect_measurements(self, timeout_s: float = 0.0) -> None:
-        ready, self._measuring = (
-            ray.wait(self._measuring, num_returns=len(self._measuring), timeout=timeout_s) if self._measuring else ([], [])
-        )
-        for reference in ready:
-            try:
-                self._judge(ray.get(reference))
-            except (RayError, TimeoutError) as error:
-                self.note(f"a guard measurement failed and is left out: {str(error).strip().splitlines()[-1]}")
-
-    def _await_measurements(self) -> None:
-        self.display.phase("measuring the guard")
-        deadline = time.monotonic() + self.settings.reward.timeout_s
-        while self._measuring and time.monotonic() < deadline:
-            self._collect_measurements(timeout_s=1.0)
-        if self._measuring:
-            self.note(f"{len(self._measuring)} guard measurements did not end within {self.settings.reward.timeout_s:g} s and are left out")
-            self._measuring = []
-
-    def _judge(self, measurement: Measurement) -> None:
-        self._measuring_steps.discard(measurement.step)
-        self.run.write_measurement(measurement)
-        judgement = self._monitor.add(measurement)
-        means = measurement.means()
-        self.run.append("guard.jsonl", {"step": measurement.step, "time_s": time.time(), "metrics": means})
-        self.tracker.log_metrics(measurement.step, {f"guard/{name}": value for name, value in means.items()})
-        self.display.guard(measurement.step, means)
-        if judgement.is_best and measurement.step > 0:
-            self.run.mark_best(measurement.step, judgement.change)
-        if judgement.sentence and self.settings.guard.stop:
-            self.ask_to_stop(f"guard: {judgement.sentence}")
-
-    def _recall_measurements(self) -> None:
-        """Judge again what was measured before, so that patience and the best one are as they were."""
-        self._monitor = GuardMonitor(self.settings.guard)
-        for measurement in self.run.measurements():
-            self._monitor.add(measurement)
-
     def _check_time(self) -> None:
         limit = self.settings.finetune.max_minutes
         if limit and not self.stop_asked and time.monotonic() - self._started_s > 60 * limit:
@@ -203,6 +169,8 @@ class FinetuneJob:
 
     def _outcome(self, reason: str) -> Outcome:
         kind, _, detail = reason.partition(": ")
+        if self._guard.fooled:
+            return Outcome(self._guard.fooled, EXIT_STOPPED)
         if kind == "done":
             return Outcome(f"done: {self.settings.finetune.steps} steps", EXIT_OK)
         if kind == "time":

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import ray
-from ray.exceptions import GetTimeoutError, RayActorError, RayError, RayTaskError
+from ray.exceptions import RayError, RayTaskError
 from safetensors.numpy import load_file
 
 from actors.coordinator import Committed, RunCoordinator, StepReport
@@ -24,7 +24,7 @@ from actors.stream import plan_stream, start_stream
 from actors.stream_learner import StreamLinks, run_stream
 from actors.weights import WeightStore
 from auricle.enhancers.checkpoint import load_enhancer
-from auricle.errors import AuricleError, ConfigError, PoolError
+from auricle.errors import AuricleError, ConfigError, DeadlineError, PoolError
 from auricle.judging.panel import part_names, part_weights
 from auricle.judging.registry import find_judge
 from auricle.learning.schedule import RolloutSchedule
@@ -58,16 +58,23 @@ class Phase:
         self._began = time.monotonic()
         try:
             self._start(run, scenes, enhancer_folder, panel_app, checkpoint)
-        except (RayError, GetTimeoutError) as error:
+        except (RayError, DeadlineError) as error:
             self.close()
             raise PoolError(f"the pools could not be started: {_cause(error)}") from error
+        except BaseException:
+            self.close()
+            raise
 
     def messages(self, timeout_s: float) -> list[StepReport | Committed]:
         """Finished steps and checkpoints since the last call."""
+        return self._ask(self._coordinator.messages.remote(timeout_s), timeout_s + self._timeout_s)
+
+    def remaining_messages(self) -> list[StepReport | Committed]:
+        """What the coordinator still holds, once the ranks have ended; nothing where it is gone too."""
         try:
-            return ray.get(self._coordinator.messages.remote(timeout_s), timeout=timeout_s + self._timeout_s)
-        except (RayActorError, GetTimeoutError) as error:
-            raise PoolError(f"the run's coordinator is gone: {_cause(error)}") from error
+            return self.messages(timeout_s=0.1)
+        except PoolError:
+            return []
 
     def finished(self) -> bool:
         """Whether all ranks have ended; raises PoolError where one broke, or where no step has ended for finetune.step_timeout_s."""
@@ -78,7 +85,7 @@ class Phase:
             if isinstance(error.cause, AuricleError) and not isinstance(error.cause, PoolError):
                 raise error.cause from error
             raise PoolError(f"a learner rank broke: {_cause(error)}") from error
-        except RayActorError as error:
+        except RayError as error:  # also what Ray's memory monitor makes of a rank it killed
             raise PoolError(f"a learner rank died: {_cause(error)}") from error
         if not waiting:
             self.reason = reasons[0]
@@ -177,11 +184,17 @@ class Phase:
         for version, weights in sorted(versions.items()):
             ray.get(store.publish.remote(version, weights), timeout=self._timeout_s)
 
+    def _ask(self, answer: Any, timeout_s: float) -> Any:
+        try:
+            return ray.get(answer, timeout=timeout_s)
+        except RayError as error:
+            raise PoolError(f"the run's coordinator is gone: {_cause(error)}") from error
+
     def _check_silence(self) -> None:
         limit = self._settings.finetune.step_timeout_s
         if time.monotonic() - self._began < limit:
             return
-        silent_s = ray.get(self._coordinator.silent_s.remote(), timeout=self._timeout_s)
+        silent_s = self._ask(self._coordinator.silent_s.remote(), self._timeout_s)
         if silent_s > limit:
             raise PoolError(
                 f"no learner step has ended for {silent_s:.0f} s (finetune.step_timeout_s = {limit:g}); "

@@ -8,7 +8,8 @@ import json
 import os
 import shutil
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
+from functools import reduce
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,20 @@ from auricle.config import build, merge, parse_assignments, read_toml, to_toml
 from auricle.errors import CheckpointError, ConfigError
 from auricle.learning.guard import Measurement
 from pipelines.settings import Settings
+
+FROZEN = (
+    "run.seed",
+    "scenes",
+    "exploration",
+    "rollout.clip_s",
+    "finetune.enhancer",
+    "finetune.scenes_per_step",
+    "finetune.samples_per_scene",
+    "guard.scenes",
+    "guard.metrics",
+    "panel.judges",
+)
+"""Settings that say what a rollout id, a reward and a measurement are; a resumed run keeps them."""
 
 
 class RunFolder:
@@ -51,6 +66,26 @@ class RunFolder:
         values = merge(read_toml(self.path / "config.toml"), parse_assignments(assignments or []))
         return build(Settings, values, source=str(self.path / "config.toml"))
 
+    def resumed_settings(self, assignments: list[str]) -> Settings:
+        """As `settings`, for going on with the run. Raises ConfigError where an assignment changes what its rollouts mean."""
+        before, after = self.settings(), self.settings(assignments)
+        for name in FROZEN:
+            old, new = (reduce(getattr, name.split("."), settings) for settings in (before, after))
+            if old != new:
+                raise ConfigError(f"{self.path}: {name} was {old!r} and cannot become {new!r} in the middle of a run; start a new one")
+        return after
+
+    def keep_scenes(self, scene_ids: Sequence[str]) -> None:
+        """Note the training scenes in their order, or check that they are still the same: the schedule deals them by their place."""
+        path = self.path / "scenes.json"
+        if not path.exists():
+            write_json(path, list(scene_ids))
+        elif json.loads(path.read_text()) != list(scene_ids):
+            raise ConfigError(
+                f"{self.path}: the corpus has changed since the run began ({path.name} holds the scenes it began with); "
+                "restore it, or start a new run"
+            )
+
     def write_settings(self, settings: Settings) -> None:
         """Keep the settings as the run's configuration, atomically."""
         temporary = self.path / "config.toml.tmp"
@@ -58,8 +93,16 @@ class RunFolder:
         os.replace(temporary, self.path / "config.toml")
 
     def last_checkpoint(self) -> tuple[int, Path] | None:
-        """Step and folder of the newest complete checkpoint; None before the first."""
-        return self._pointer("last.json")
+        """Step and folder of the newest complete checkpoint; None before the first.
+
+        Raises CheckpointError where there was one and none is left: beginning at step 0 would wipe the run's books.
+        """
+        found = self._pointer("last.json")
+        if found is None and any((self.path / "ledger").glob("*.parquet")):
+            raise CheckpointError(
+                f"{self.path}: the ledger holds finished steps, but no checkpoint is left; restore one, or start a new run"
+            )
+        return found
 
     def best_checkpoint(self) -> tuple[int, Path] | None:
         """Step and folder of the best checkpoint by guard; None before the first measurement."""
@@ -121,7 +164,7 @@ class RunFolder:
             if int(path.stem.removeprefix("step-")) > step:
                 path.unlink()
         for path in (self.path / "checkpoints").glob(".partial-*"):
-            shutil.rmtree(path)
+            shutil.rmtree(path, ignore_errors=True)  # a dying rank may still write into it; it is written anew
         best = self.path / "checkpoints" / "best.json"
         if best.exists() and json.loads(best.read_text())["step"] > step:
             best.unlink()
@@ -133,5 +176,7 @@ class RunFolder:
         record = json.loads(path.read_text())
         folder = path.parent / record["folder"]
         if not folder.is_dir():
-            raise CheckpointError(f"{path} names {folder}, which is missing; restore it, or remove {path.name} to go back to an older one")
+            raise CheckpointError(
+                f"{path} names {folder}, which is missing; restore it, or let {path.name} name an older one that is there"
+            )
         return int(record["step"]), folder

@@ -16,8 +16,9 @@ from auricle.enhancers.checkpoint import save_enhancer
 from auricle.enhancers.registry import build_enhancer
 from auricle.errors import ConfigError
 from auricle.judging.panel import JudgeConfig, PanelConfig
+from auricle.scenes.choice import spread_choice
 from auricle.scenes.scene import Scene
-from pipelines.evaluate import choose_baseline, main, spread_choice
+from pipelines.evaluate import choose_baseline, main
 from pipelines.reporting.evaluation import print_evaluation, read_evaluation
 from pipelines.reporting.panel import panel_answer
 from pipelines.reporting.scores import SceneScores, count_failures, groups_of, interferer_type, snr_band, tabulate
@@ -162,7 +163,7 @@ def test_faults_are_one_clear_line(
 def test_a_failed_score_is_counted_and_never_zero() -> None:
     scores = []
     for number in range(4):
-        one = scene(number, speaker=f"p{number % 2}")
+        one = scene(number, speaker=f"p{number}")
         scores.append(SceneScores(one, "base", {"pesq": 2.0 + number}))
         failed = number == 2
         values = {"pesq": None if failed else 2.5 + number}
@@ -172,7 +173,9 @@ def test_a_failed_score_is_counted_and_never_zero() -> None:
     )
     assert (cell.mean, cell.scenes, cell.failed) == (pytest.approx((2.5 + 3.5 + 5.5) / 3), 3, 1)
     assert cell.difference == pytest.approx(0.5)
-    assert cell.is_clear
+    assert cell.clusters == 3
+    assert not cell.is_clear
+    assert replace(cell, clusters=6).is_clear
     assert count_failures(scores) == {"pesq": {"no utterance": 1}}
 
 

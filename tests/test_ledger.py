@@ -102,3 +102,11 @@ def test_resuming_forgets_the_parts_beyond_the_checkpoint(run_folder):
 def test_a_folder_without_a_ledger_is_an_error_with_the_cure(tmp_path, capsys):
     assert main([str(tmp_path / "nothing"), "--check"]) == 1
     assert "give the run's folder" in capsys.readouterr().err
+
+
+def test_a_lost_last_part_is_a_fault(run_folder):
+    write_part(run_folder / "ledger", 0, 2, [entry(0), entry(1)])
+    (run_folder / "checkpoints").mkdir()
+    (run_folder / "checkpoints" / "last.json").write_text('{"step": 4, "folder": "step-000004"}')
+    [fault] = account(run_folder / "ledger").faults
+    assert "ends at step 2, the last checkpoint is of step 4" in fault

@@ -160,10 +160,11 @@ def test_verdicts(changes: dict[str, Estimate], tone: str, headline: str) -> Non
     assert (verdict.tone, verdict.headline.replace("\N{MINUS SIGN}", "-")) == (tone, headline)
 
 
-def test_intervals_from_few_groups_are_called_rough() -> None:
-    few = Estimate(0.2, 0.19, 0.21, 40, 4)
-    assert "From only 4 independent groups of clips, intervals are rough." in verdict_on({"panel": few}, "").detail
-    assert "rough" not in verdict_on({"panel": change(0.2)}, "").detail
+def test_from_few_groups_nothing_is_called_clear() -> None:
+    verdict = verdict_on({"panel": Estimate(0.2, 0.19, 0.21, 40, 4)}, "")
+    assert (verdict.tone, verdict.headline) == ("open", "No clear change in the panel's score: +0.200 [+0.190, +0.210].")
+    assert "From 4 independent groups of clips nothing can be called clear." in verdict.detail
+    assert "called clear" not in verdict_on({"panel": change(0.2)}, "").detail
 
 
 def test_an_optimised_metric_is_no_guard() -> None:

@@ -50,6 +50,7 @@ class Measurement:
 class Judgement:
     """What a measurement means. change: metric -> mean paired change since the start; sentence is set where the run has to stop."""
 
+    step: int
     change: dict[str, float]
     fallen: tuple[str, ...]
     is_best: bool
@@ -69,6 +70,8 @@ class GuardMonitor:
         """Take the next measurement. A guard has fallen where its mean paired change, plus two standard errors, lies below -tolerance;
         the panel has risen where its mean paired change is above zero."""
         if self._start is None:
+            if measurement.step != 0:
+                raise ValueError(f"the first measurement is of step {measurement.step}; the guard needs the pretrained policy's, of step 0")
             self._start = measurement
         change, error = {}, {}
         for name, values in measurement.scores.items():
@@ -76,11 +79,13 @@ class GuardMonitor:
         fallen = tuple(name for name, borne in self._config.tolerance.items() if name in change and change[name] + 2 * error[name] < -borne)
         panel = change.get("panel", 0.0)
         self._strikes = self._strikes + 1 if fallen and panel > 0 else 0
-        is_best = not fallen and panel > self._best
+        # Stricter than `fallen`: what may be noise does not stop a run, but does not make a best checkpoint either.
+        borne = all(change[name] >= -limit for name, limit in self._config.tolerance.items() if np.isfinite(change.get(name, np.nan)))
+        is_best = borne and panel > self._best
         if is_best:
             self._best = panel
         sentence = self._explain(change, fallen, measurement.step) if self._strikes >= self._config.patience else ""
-        return Judgement(change, fallen, is_best, sentence)
+        return Judgement(measurement.step, change, fallen, is_best, sentence)
 
     def _explain(self, change: Mapping[str, float], fallen: Sequence[str], step: int) -> str:
         falls = ", ".join(f"{name} fell by {-change[name]:.3f} (borne: {self._config.tolerance[name]:g})" for name in fallen)

@@ -33,9 +33,10 @@ def join(verdicts: Sequence[tuple[float, Verdict]]) -> Verdict:
         scored.append((start_s, verdict))
     if len(scored) == 1:
         return scored[0][1]
+    scores = [verdict.score for _, verdict in scored if verdict.score is not None]
     names = set.intersection(*(set(verdict.dimensions) for _, verdict in scored))
     return Scored(
-        score=float(np.mean([verdict.score for _, verdict in scored])),
+        score=float(np.mean(scores)) if len(scores) == len(scored) else None,
         rationale=" ".join(f"[{start_s:.1f} s] {verdict.rationale}" for start_s, verdict in scored if verdict.rationale),
         dimensions={name: float(np.mean([verdict.dimensions[name] for _, verdict in scored])) for name in sorted(names)},
         spans=tuple(

@@ -70,3 +70,15 @@ def test_failed_scores_are_left_out_of_the_change():
 def test_the_failure_budget_looks_at_the_latest_rollouts(counts, spent):
     sentence = FailureBudget(FailureBudgetConfig(share=0.2, window=200)).verdict(counts)
     assert bool(sentence) == spent
+
+
+def test_without_the_pretrained_policys_measurement_nothing_is_judged():
+    with pytest.raises(ValueError, match="of step 0"):
+        monitor().add(measurement(20, 0.1, 0.0))
+
+
+def test_a_fall_that_may_be_noise_stops_nothing_but_is_no_best_checkpoint():
+    watch = monitor()
+    watch.add(measurement(0, 0.0, 0.0))
+    judgement = watch.add(measurement(1, 0.2, -0.1, noise=0.3))
+    assert (judgement.fallen, judgement.is_best) == ((), False)

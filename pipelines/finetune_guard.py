@@ -1,0 +1,141 @@
+"""The guard as the job sees it: which checkpoints are measured, what the measurements mean, what is done about a failed one.
+
+Invariants:
+- Every judgement is made against the pretrained policy's measurement (step 0): before that one is there, others only wait on disk.
+- A measurement that fails is said and made again; MOST_LOST failures in a row stop the run rather than let it go on unguarded.
+- What measurements mean is worked out anew from those on disk, so that a resumed run judges as the first would have.
+"""
+
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import ray
+from ray.exceptions import RayError
+
+from actors.guard import GuardMeter
+from auricle.errors import ConfigError
+from auricle.learning.guard import GuardMonitor, Judgement, Measurement
+from auricle.scenes.choice import spread_choice
+from auricle.scenes.scene import Scene
+from pipelines.display import Display
+from pipelines.run_folder import RunFolder
+from pipelines.settings import Settings
+from pipelines.tracking import Tracker
+
+MOST_LOST = 3
+"""Measurements that may fail in a row before the run stops."""
+
+
+class GuardWatch:
+    """Measures beside the stream; `note` tells people, `stop` asks the run to end with a checkpoint."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        run: RunFolder,
+        tracker: Tracker,
+        display: Display,
+        *,
+        note: Callable[[str], None],
+        stop: Callable[[str], None],
+    ) -> None:
+        self._settings, self._run, self._tracker, self._display = settings, run, tracker, display
+        self._note, self._stop = note, stop
+        self._meter: Any = None
+        self._running: dict[Any, tuple[int, Path | None]] = {}
+        self._lost = 0
+        self.fooled = ""
+
+    def start(self, scenes: Sequence[Scene], enhancer_folder: str, panel_app: str) -> None:
+        """Start the meter on scenes spread evenly over the held-out ones. Raises ConfigError where nothing could be watched."""
+        guard = self._settings.guard
+        if not any(scene.target is not None for scene in scenes) and not any(name.startswith("dnsmos") for name in guard.metrics):
+            raise ConfigError(
+                f"guard.metrics = {list(guard.metrics)}: all need clean targets, and the held-out scenes have none; add dnsmos_ovrl"
+            )
+        # Restarted whenever it dies: without it the run would go on unguarded.
+        self._meter = ray.remote(num_cpus=0.1, max_restarts=-1)(GuardMeter).remote(
+            spread_choice(scenes, guard.scenes),
+            enhancer_folder,
+            self._settings.rollout.clip_s,
+            guard.metrics,
+            self._settings.panel,
+            panel_app,
+            self._settings.reward.timeout_s,
+        )
+
+    @property
+    def measuring(self) -> set[int]:
+        """Steps whose checkpoints are still needed."""
+        return {step for step, _ in self._running.values()}
+
+    def measure(self, step: int, checkpoint: Path | None) -> None:
+        """Ask for the measurement of a checkpoint (None: the pretrained policy)."""
+        folder = None if checkpoint is None else str(checkpoint / "enhancer")
+        self._running[self._meter.measure.remote(step, folder)] = (step, checkpoint)
+
+    def measure_what_is_missing(self, checkpoint: tuple[int, Path] | None) -> None:
+        """The starting point, and a checkpoint that was written but not measured before the run broke."""
+        known = {measurement.step for measurement in self._run.measurements()} | self.measuring
+        for step, folder in [(0, None), *([checkpoint] if checkpoint else [])]:
+            if step not in known:
+                self.measure(step, folder)
+
+    def collect(self, timeout_s: float = 0.0) -> None:
+        """Take what is ready."""
+        if not self._running:
+            return
+        ready, _ = ray.wait(list(self._running), num_returns=len(self._running), timeout=timeout_s)
+        for reference in ready:
+            step, checkpoint = self._running.pop(reference)
+            try:
+                measurement = ray.get(reference)
+            except RayError as error:
+                self._lose(step, checkpoint, str(error).strip().splitlines()[-1])
+            else:
+                self._lost = 0
+                self._take(measurement)
+
+    def wait(self) -> None:
+        """Take all that is under way, within its deadline."""
+        deadline = time.monotonic() + self._settings.reward.timeout_s * max(1, len(self._running))
+        while self._running and time.monotonic() < deadline:
+            self.collect(timeout_s=1.0)
+        if self._running:
+            self._note(f"the guard's measurements of steps {sorted(self.measuring)} did not end in time and are left out")
+            self._running = {}
+
+    def _take(self, measurement: Measurement) -> None:
+        self._run.write_measurement(measurement)
+        means = measurement.means()
+        self._run.append("guard.jsonl", {"step": measurement.step, "time_s": time.time(), "metrics": means})
+        self._tracker.log_metrics(measurement.step, {f"guard/{name}": value for name, value in means.items()})
+        self._display.guard(measurement.step, means)
+        judgements = judge_all(self._settings, self._run.measurements())
+        best = [judgement for judgement in judgements.values() if judgement.is_best and judgement.step > 0]
+        if best:
+            self._run.mark_best(best[-1].step, best[-1].change)
+        sentence = next((judgement.sentence for judgement in judgements.values() if judgement.sentence), "")
+        if sentence and not self.fooled:
+            self._note(sentence)
+            if self._settings.guard.stop:
+                self.fooled = sentence
+                self._stop(f"guard: {sentence}")
+
+    def _lose(self, step: int, checkpoint: Path | None, why: str) -> None:
+        self._note(f"the guard's measurement of step {step} failed: {why}")
+        self._lost += 1
+        if self._lost < MOST_LOST:
+            self.measure(step, checkpoint)
+        elif self._settings.guard.stop:
+            self._stop(f"unguarded: {self._lost} guard measurements failed in a row, the last with: {why}")
+
+
+def judge_all(settings: Settings, measurements: Sequence[Measurement]) -> dict[int, Judgement]:
+    """What each measurement means, by step; empty as long as the starting point is missing."""
+    if not measurements or measurements[0].step != 0:
+        return {}
+    monitor = GuardMonitor(settings.guard)
+    return {measurement.step: monitor.add(measurement) for measurement in measurements}

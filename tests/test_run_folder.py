@@ -1,0 +1,53 @@
+"""A run's folder: what a resumed run may change, and what it refuses to lose."""
+
+import pytest
+
+from auricle.errors import CheckpointError, ConfigError
+from auricle.ledger import LedgerEntry, write_part
+from pipelines.run_folder import RunFolder
+from pipelines.settings import FinetuneSettings, RunSettings, Settings
+
+
+@pytest.fixture
+def run(tmp_path):
+    return RunFolder.create(Settings(run=RunSettings(folder=tmp_path, name="one"), finetune=FinetuneSettings(steps=10)))
+
+
+def test_settings_come_back_and_more_steps_are_allowed(run):
+    assert run.settings().finetune.steps == 10
+    assert run.resumed_settings(["finetune.steps=20", "learner.lr=1e-5"]).finetune.steps == 20
+
+
+@pytest.mark.parametrize("assignment", ["finetune.scenes_per_step=3", "run.seed=5", "scenes.folder=elsewhere", "guard.scenes=3"])
+def test_what_a_rollout_id_means_cannot_change(run, assignment):
+    with pytest.raises(ConfigError, match="start a new one"):
+        run.resumed_settings([assignment])
+
+
+def test_a_corpus_that_changed_is_refused(run):
+    run.keep_scenes(["S1", "S2"])
+    run.keep_scenes(["S1", "S2"])
+    with pytest.raises(ConfigError, match="corpus has changed"):
+        run.keep_scenes(["S1", "S3"])
+
+
+def test_a_second_run_of_that_name_is_refused(run):
+    with pytest.raises(ConfigError, match="a run stands there already"):
+        RunFolder.create(run.settings())
+
+
+def test_lost_checkpoints_do_not_wipe_the_books(run):
+    write_part(run.path / "ledger", 0, 1, [LedgerEntry(0, 0, "S", 0, 0, "trained", reward=1.0)])
+    with pytest.raises(CheckpointError, match="no checkpoint is left"):
+        run.last_checkpoint()
+
+
+def test_resuming_forgets_what_lies_beyond_the_checkpoint(run):
+    for step in range(4):
+        run.append("metrics.jsonl", {"step": step})
+    (run.path / "checkpoints" / ".partial-step-000004").mkdir(parents=True)
+    with (run.path / "metrics.jsonl").open("a") as file:
+        file.write('{"step": 4, "cut of')
+    run.rewind(2)
+    assert [line["step"] for line in run.lines("metrics.jsonl")] == [0, 1]
+    assert not list((run.path / "checkpoints").glob(".partial-*"))
