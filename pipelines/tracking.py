@@ -56,7 +56,7 @@ class Tracker:
         """adds_only: log something more into a run that has ended (its evaluation), and leave its status as it is."""
         self.uri = tracking_uri_of(settings, run_folder)
         self.end_status: EndStatus = "FINISHED"
-        self._adds_only = adds_only
+        self._adds_only, self._ends_run = adds_only, not adds_only
         self._settings, self._folder, self._kind = settings, run_folder, kind
         self._close_timeout_s = close_timeout_s
         self._entries: queue.Queue[dict[str, Any]] = queue.Queue()
@@ -139,7 +139,7 @@ class Tracker:
                 self._keep_unsent()
                 return
             self._current = []
-        if not self._adds_only:
+        if self._ends_run:
             self._send_patiently({"kind": "end", "status": self.end_status})
 
     def _send_patiently(self, entry: dict[str, Any]) -> bool:
@@ -173,7 +173,9 @@ class Tracker:
         if self._run_id:
             return
         self._client = mlflow_client(self.uri)
+        known = read_run_id(self._folder)
         self._run_id = open_run(self._client, self.uri, self._settings, self._folder, self._kind, begin=not self._adds_only)
+        self._ends_run = self._ends_run or self._run_id != known  # nobody else would end a run that began here
 
     # --- what could not be sent ----------------------------------------------------------------------------------------------------
 

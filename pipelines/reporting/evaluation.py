@@ -103,7 +103,9 @@ def print_evaluation(evaluation: Evaluation, console: Console) -> None:
         table.add_section()
     console.print(table)
     if others:
-        console.print("In brackets: 95 % interval of the paired difference (bootstrap over speakers); * leaves zero out.")
+        console.print(
+            "In brackets: 95 % interval of the paired difference (bootstrap over speakers). * leaves zero out, of 6 speakers or more."
+        )
     for note in evaluation.notes:
         console.print(note)
 

@@ -43,7 +43,7 @@ _MEASURES = {
     "dnsmos_p808": Measure("DNSMOS P.808", digits=2),
     "listener": Measure("listener"),
     "expected": Measure("listener's score", digits=2),
-    "sentiment": Measure("sentiment of the words", digits=2),
+    "sentiment": Measure("words' sentiment", digits=2),
 }
 
 

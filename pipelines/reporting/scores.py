@@ -14,6 +14,9 @@ from auricle.scenes.scene import Scene
 
 OVERALL = "all"
 
+FEWEST_CLUSTERS = 6
+"""Of fewer speakers no difference is called clear: one sign in all five would come by chance more often than once in 20."""
+
 
 @dataclass(frozen=True)
 class SceneScores:
@@ -30,7 +33,8 @@ class SceneScores:
 class Cell:
     """One system, one metric, one group of scenes. Intervals are NaN where there is a single speaker.
 
-    scenes: how many the mean is over. failed: scores that could not be computed. difference: to the baseline, paired by scene.
+    scenes: how many the mean is over. clusters: speakers that the difference is over. failed: scores that could not be computed.
+    difference: to the baseline, paired by scene.
     """
 
     group_kind: str
@@ -43,12 +47,13 @@ class Cell:
     difference: float | None = None
     difference_low: float | None = None
     difference_high: float | None = None
+    clusters: int = 0
 
     @property
     def is_clear(self) -> bool:
-        """Whether the difference's interval leaves zero out."""
+        """Whether the difference's interval leaves zero out, and rests on enough speakers to say so."""
         low, high = self.difference_low, self.difference_high
-        return low is not None and high is not None and (low > 0 or high < 0)
+        return low is not None and high is not None and self.clusters >= FEWEST_CLUSTERS and (low > 0 or high < 0)
 
 
 def snr_band(snr_db: float | None, width_db: float) -> str:
@@ -115,7 +120,7 @@ def tabulate(
 
 def _cell(
     column: list[float], base: list[float] | None, speakers: list[str], *, resamples: int, seed: int
-) -> tuple[float, int, tuple[float, float, float] | tuple[()]] | None:
+) -> tuple[float, int, tuple[float, float, float, int] | tuple[()]] | None:
     finite = [value for value in column if math.isfinite(value)]
     if not finite:
         return None
@@ -123,7 +128,7 @@ def _cell(
     if base is None or not any(math.isfinite(a) and math.isfinite(b) for a, b in zip(column, base, strict=True)):
         return mean, len(finite), ()
     found = paired_interval(base, column, speakers, resamples=resamples, seed=seed)
-    return mean, len(finite), (found.value, found.low, found.high)
+    return mean, len(finite), (found.value, found.low, found.high, found.clusters)
 
 
 def count_failures(scores: Sequence[SceneScores]) -> dict[str, dict[str, int]]:

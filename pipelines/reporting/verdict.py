@@ -7,9 +7,7 @@ from auricle.metrics.intervals import Estimate
 from pipelines.reporting.evaluation import Evaluation
 from pipelines.reporting.names import GUARDS, in_order, measure
 from pipelines.reporting.runs import RunRecord
-
-FEW = 8
-"""Below so many independent groups (speakers, or scenes) a bootstrap's interval is too narrow to be taken at its word."""
+from pipelines.reporting.scores import FEWEST_CLUSTERS
 
 
 @dataclass(frozen=True)
@@ -43,15 +41,16 @@ def run_verdict(record: RunRecord) -> RunVerdict:
 def verdict_on(changes: Mapping[str, Estimate], source: str, optimised: Collection[str] = ()) -> RunVerdict:
     """The panel's score is what was optimised; the well-known metrics that had no vote in it are guards.
 
-    A change is clear where its 95 % interval leaves zero out. optimised: parts of the reward.
+    A change is clear where its 95 % interval leaves zero out, from at least FEWEST_CLUSTERS speakers (or scenes).
+    optimised: parts of the reward.
     """
     panel = changes.get("panel")
     guards = {name: change for name, change in changes.items() if name in GUARDS and name not in optimised}
-    risen = [measure(name).label for name in in_order(guards) if guards[name].low > 0]
-    fallen = [measure(name).label for name in in_order(guards) if guards[name].high < 0]
+    risen = [measure(name).label for name in in_order(guards) if _rose(guards[name])]
+    fallen = [measure(name).label for name in in_order(guards) if _fell(guards[name])]
     figures = ", ".join(f"{measure(name).label} {_change(name, guards[name])}" for name in in_order(guards))
     clusters = min((change.clusters for change in changes.values()), default=0)
-    rough = f" From only {clusters} independent groups of clips, intervals are rough." if clusters < FEW else ""
+    rough = f" From {clusters} independent groups of clips nothing can be called clear." if clusters < FEWEST_CLUSTERS else ""
     detail = (f"{figures}. {source}" if figures else source) + rough
     beside = (
         f", but {_and(fallen)} fell"
@@ -66,11 +65,19 @@ def verdict_on(changes: Mapping[str, Estimate], source: str, optimised: Collecti
         tone = "mixed" if risen and fallen else "good" if risen else "bad" if fallen else "open"
         moves = [f"{_and(names)} {what}" for names, what in ((risen, "rose"), (fallen, "fell")) if names]
         return RunVerdict(tone, f"{'; '.join(moves) or 'No metric changed clearly'}.", detail)
-    if panel.low > 0:
+    if _rose(panel):
         return RunVerdict("mixed" if fallen else "good", f"The panel's score rose by {_change('panel', panel)}{beside}.", detail)
-    if panel.high < 0:
+    if _fell(panel):
         return RunVerdict("bad", f"The panel's score fell by {_change('panel', panel)}.", detail)
     return RunVerdict("open", f"No clear change in the panel's score: {_change('panel', panel)}{beside if fallen else ''}.", detail)
+
+
+def _rose(change: Estimate) -> bool:
+    return change.clusters >= FEWEST_CLUSTERS and change.low > 0
+
+
+def _fell(change: Estimate) -> bool:
+    return change.clusters >= FEWEST_CLUSTERS and change.high < 0
 
 
 def optimised_by(record: RunRecord) -> set[str]:
@@ -101,7 +108,7 @@ def evaluation_changes(evaluation: Evaluation, system: str) -> dict[str, Estimat
         cell = evaluation.cell(system, metric)
         if cell is not None and cell.difference is not None:
             low, high = (float("nan") if edge is None else edge for edge in (cell.difference_low, cell.difference_high))
-            found[metric] = Estimate(cell.difference, low, high, cell.scenes, evaluation.speakers, cell.failed)
+            found[metric] = Estimate(cell.difference, low, high, cell.scenes, cell.clusters, cell.failed)
     return found
 
 
