@@ -45,8 +45,10 @@ class SentimentJudge(Judge):
 
     def __init__(self, options: SentimentOptions) -> None:
         from transformers import AutoModelForSequenceClassification, AutoTokenizer
+        from transformers.utils import logging
 
         super().__init__(options)
+        logging.disable_progress_bar()
         self._folder = options.model or str(SHIPPED)
         device = options.device if options.device != "auto" else ("cuda" if torch.cuda.is_available() else "cpu")
         try:

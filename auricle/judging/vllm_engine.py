@@ -26,7 +26,7 @@ ENVIRONMENT = {
     "VLLM_ENABLE_V1_MULTIPROCESSING": "0",
     "VLLM_CPU_OMP_THREADS_BIND": "nobind",
     "VLLM_NO_USAGE_STATS": "1",
-    "VLLM_LOGGING_LEVEL": "WARNING",
+    "VLLM_LOGGING_LEVEL": "ERROR",
 }
 """In-process and quiet; what is set already wins. An engine of several processes is 1.5 to 3 times slower on two cores."""
 
@@ -64,6 +64,7 @@ def start_engine(model: str, revision: str, options: EngineOptions, *, audios: i
     if not on_gpu:
         # vLLM compiles a kernel for `logprob_token_ids` at its first use: 3-9 s, 83 s once on a busy machine, for the same speed.
         importlib.import_module("torch._dynamo").config.disable = True
+    logging.getLogger("vllm.v1.worker.cpu_worker").addFilter(_is_news)
     arguments: dict[str, Any] = {
         "model": model,
         "dtype": options.dtype if options.dtype != "auto" or on_gpu else "float32",
@@ -76,10 +77,8 @@ def start_engine(model: str, revision: str, options: EngineOptions, *, audios: i
         # The cache of preprocessed audio keeps gigabytes of clips that never come back (Qwen2.5-Omni#351).
         "mm_processor_cache_gb": 0.1,
         "disable_log_stats": True,
+        "use_tqdm_on_load": False,
     }
-    if not on_gpu:
-        # The first request for `logprob_token_ids` would compile a kernel for up to a minute; eager is as fast (docs/log.md).
-        torch._dynamo.config.disable = True
     if on_gpu:
         arguments["gpu_memory_utilization"] = options.gpu_memory_share
     else:
@@ -87,12 +86,9 @@ def start_engine(model: str, revision: str, options: EngineOptions, *, audios: i
     if not Path(model).is_dir():
         arguments["revision"] = revision
     try:
-        engine = LLM(**(arguments | options.extra))
+        return LLM(**(arguments | options.extra))
     except (OSError, ValueError, RuntimeError, KeyError, NotImplementedError) as error:
         raise JudgeError(f"listener {model!r} does not load in vLLM: {type(error).__name__}: {error}") from error
-    # It warns at every prompt that preprocessing may not change the number of threads.
-    logging.getLogger("vllm.v1.worker.cpu_worker").setLevel(logging.ERROR)
-    return engine
 
 
 def is_own_listener(model: str) -> bool:
@@ -127,3 +123,8 @@ def answer_messages(question: str, audios: Sequence[np.ndarray], sample_rate_hz:
         soundfile.write(buffer, audio, sample_rate_hz, format="WAV", subtype="FLOAT")
         parts.append({"type": "input_audio", "input_audio": {"data": base64.b64encode(buffer.getvalue()).decode(), "format": "wav"}})
     return [{"role": "user", "content": [*parts, {"type": "text", "text": question}]}]
+
+
+def _is_news(record: logging.LogRecord) -> bool:
+    """vLLM warns at every prompt that preprocessing may not change the number of threads. (A filter: its levels are reset later.)"""
+    return "set_num_threads" not in str(record.msg)

@@ -99,3 +99,13 @@ def test_verdicts_do_not_depend_on_the_company(listener):
     together, alone = listener.judge(clips), [listener.judge([clip])[0] for clip in clips]
     assert [verdict.rationale for verdict in together] == [verdict.rationale for verdict in alone]
     assert [verdict.score for verdict in together] == pytest.approx([verdict.score for verdict in alone], abs=1e-2)
+
+
+@pytest.mark.slow
+def test_models_that_are_not_ours_are_asked_through_their_chat_template(listener, monkeypatch):
+    clips = [_speech("clean"), _speech("noisy", noise=0.03)]
+    ours = listener.judge(clips)
+    monkeypatch.setattr(listener, "_own", False)  # the same weights, asked as any other audio model would be
+    foreign = listener.judge(clips)
+    assert [verdict.rationale for verdict in foreign] == [verdict.rationale for verdict in ours]
+    assert [verdict.score for verdict in foreign] == pytest.approx([verdict.score for verdict in ours], abs=1e-2)
