@@ -34,24 +34,28 @@ def cluster(settings: ClusterSettings, *, namespace: str) -> Iterator[None]:
     """Connect for the time of the `with` block. Raises EnvironmentSetupError where the named cluster does not answer."""
     address = settings.address or os.environ.get("RAY_ADDRESS", "")
     quiet()
-    if address:
-        try:
+    try:
+        if address:
             ray.init(address=address, namespace=namespace, runtime_env={"env_vars": worker_environment()}, log_to_driver=True)
-        except (ConnectionError, ValueError) as error:
-            raise EnvironmentSetupError(
-                f"no Ray cluster answers at {address!r}: {error}; start one (ray start --head), or unset RAY_ADDRESS"
-            ) from error
-    else:
-        os.environ.update(worker_environment())
-        ray.init(
-            address="local",
-            namespace=namespace,
-            num_cpus=settings.logical_cpus,
-            object_store_memory=settings.object_store_mib << 20,
-            include_dashboard=False,
-            logging_level=logging.WARNING,
-            log_to_driver=bool(os.environ.get("AURICLE_WORKER_LOGS")),
+        else:
+            os.environ.update(worker_environment())
+            ray.init(
+                address="local",
+                namespace=namespace,
+                num_cpus=settings.logical_cpus,
+                object_store_memory=settings.object_store_mib << 20,
+                include_dashboard=False,
+                logging_level=logging.WARNING,
+                log_to_driver=bool(os.environ.get("AURICLE_WORKER_LOGS")),
+            )
+    except (ConnectionError, TimeoutError, ValueError) as error:
+        where = f"no Ray cluster answers at {address!r}" if address else "Ray did not start on this machine"
+        cure = (
+            "start one (ray start --head), or unset RAY_ADDRESS"
+            if address
+            else "is it overloaded, or out of memory? Try again when it is idle"
         )
+        raise EnvironmentSetupError(f"{where}: {error}; {cure}") from error
     try:
         yield
     finally:
