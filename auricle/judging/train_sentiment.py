@@ -76,7 +76,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         "cpu_seconds": round(time.process_time() - began),
         "steps": recipe.steps,
     }
-    (arguments.output / "README.md").write_text(model_card(report), encoding="utf-8")
+    (arguments.output / "README.md").write_text(model_card(report, _told(arguments)), encoding="utf-8")
     print(json.dumps(report, indent=1))
     return 0
 
@@ -162,8 +162,8 @@ def evaluate(folder: Path, labels: Sequence[Labels], seed: int = 1) -> dict[str,
     return {key: round(value, 3) for key, value in report.items()}
 
 
-def model_card(report: dict[str, float]) -> str:
-    """The README.md of the checkpoint."""
+def model_card(report: dict[str, float], arguments: str = "") -> str:
+    """The README.md of the checkpoint. arguments: those of the command that made it, with a leading blank."""
     rows = [
         f"| {name}, {text} | "
         + " | ".join(f"{report[f'{key}{kind}_{column}']:.3f}" for column in ("spearman_label", "spearman_pesq", "mae_label"))
@@ -177,7 +177,7 @@ def model_card(report: dict[str, float]) -> str:
 Maps a description of how a clip of speech sounds to five classes, 1 to 5 stars; the expectation over the classes is the score. A BERT of
 two layers (64 wide) in Hugging Face's form (`AutoModelForSequenceClassification`), with its own WordPiece vocabulary. Made by
 
-    python -m auricle.judging.train_sentiment
+    python -m auricle.judging.train_sentiment{arguments}
 
 on descriptions that Auricle's own templates wrote of {size[0]} labelled clips ({size[2]} steps of 64, seed 0, {size[3]} CPU seconds).
 No text of others, no recordings.
@@ -191,6 +191,16 @@ On the true descriptions of {size[1]} held-out clips (other voices and noises), 
 What it is not: a judge of words about anything but the sound of speech, or in other languages. For free text by other models name a
 general classifier instead, such as nlptown/bert-base-multilingual-uncased-sentiment.
 """
+
+
+def _told(arguments: argparse.Namespace) -> str:
+    """The arguments that the result depends on. Sets are named by their folder, which is a hash of what is in them."""
+    told = "".join(
+        f" --{name} {' '.join(map(str, paths))}"
+        for name, paths in (("labels", arguments.labels), ("held-out", arguments.held_out))
+        if paths
+    )
+    return told + (f" --steps {arguments.steps}" if arguments.steps != Recipe.steps else "")
 
 
 def _clip(text: str) -> JudgeClip:
