@@ -3,6 +3,7 @@
 import json
 
 import pytest
+import ray
 
 from auricle.enhancers.checkpoint import load_enhancer
 from pipelines.pretrain import main
@@ -33,6 +34,7 @@ def arguments(corpus, runs, *more):
 
 @pytest.mark.slow
 def test_two_ranks_train_validate_and_go_on(corpus, tmp_path, capsys):
+    ray.shutdown()  # the verb starts its own; the session's comes back with its next user
     runs = tmp_path / "runs"
     two = ("learner_pool.ranks=2", "pretrain.engine.zero_stage=2")
     assert main(arguments(corpus, runs, *two, "pretrain.steps=3")) == 0
