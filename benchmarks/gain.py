@@ -61,7 +61,14 @@ def one_seed(arguments: argparse.Namespace, pretrained: Path, folder: Path, seed
     run = folder / "reward"
     if not (run / "report.html").exists():
         targets = "true" if arguments.setting == "labelled" else "false"
-        own = ["run.name=reward", f"scenes.folder={arguments.corpus}", f"finetune.enhancer={pretrained}", f"scenes.train_targets={targets}"]
+        anchor = [] if arguments.setting == "labelled" else ["learner.anchor_gamma=0"]
+        own = [
+            *anchor,
+            "run.name=reward",
+            f"scenes.folder={arguments.corpus}",
+            f"finetune.enhancer={pretrained}",
+            f"scenes.train_targets={targets}",
+        ]
         # The dev split's targets are not for learning either: without them the guard watches what a user without labels could watch.
         more = ["--resume", str(run)] if (run / "config.toml").exists() else []
         verb("finetune", arguments.preset, [] if more else [*settings, *own, f"scenes.dev_targets={targets}"], *more, allowed=(0, 3))
