@@ -45,12 +45,13 @@ class RankReport:
 
 @dataclass(frozen=True)
 class StepReport:
-    """One finished step, all ranks merged."""
+    """One finished step, all ranks merged. totals: issued, trained, dropped and in_flight since the run began."""
 
     step: int
     time_s: float
     metrics: dict[str, float]
     sums: dict[str, float]
+    totals: dict[str, int] = field(default_factory=dict)
     words: str = ""
 
 
@@ -104,7 +105,9 @@ class RunCoordinator:
         self._messages: asyncio.Queue[StepReport | Committed] = asyncio.Queue()
         self._heartbeat = time.monotonic()
         ledger.truncate(self._folder / "ledger", first_step)
-        self._note_issued(first_step)
+        self._issued = self._note_issued(first_step)
+        before = ledger.account(self._folder / "ledger")
+        self._ended = {"trained": before.trained, "dropped": before.dropped}
 
     async def step_done(self, rank: int, report: RankReport) -> Directive:
         """Take a rank's report of a step; answer what all ranks do next."""
@@ -168,12 +171,16 @@ class RunCoordinator:
         entries = [entry for report in reports for entry in report.entries]
         dropped = sum(entry.state == "dropped" for entry in entries)
         self._counts.append((dropped, len(entries)))
-        self._messages.put_nowait(StepReport(step, time.time(), reports[0].metrics, sums, _words(entries)))
-        self._note_issued(step + 1)
+        self._ended["dropped"] += dropped
+        self._ended["trained"] += len(entries) - dropped
+        self._issued = self._note_issued(step + 1)
+        totals = {"issued": self._issued, **self._ended, "in_flight": self._issued - sum(self._ended.values())}
+        self._messages.put_nowait(StepReport(step, time.time(), reports[0].metrics, sums, totals, _words(entries)))
 
-    def _note_issued(self, finished_steps: int) -> None:
+    def _note_issued(self, finished_steps: int) -> int:
         steps = min(self._end_step, finished_steps + self._max_staleness + 1)
         ledger.record_issued(self._folder / "ledger", steps * self._global_batch)
+        return steps * self._global_batch
 
 
 def write_json(path: Path, value: Any) -> None:

@@ -63,6 +63,7 @@ class StepMetrics:
             "stream/step_s": step_s,
             "stream/gate_wait_s": sums["gate_wait_s"],
         }
+        metrics |= {f"ledger/{state}": float(count) for state, count in report.totals.items()}
         for pool, (work, count) in workers.items():
             metrics[f"pool/{pool}/busy_share"] = sum(past[work] for past in self._sums) / (count * window_s)
         for name, judged in ((n.removeprefix("part_rows/"), value) for n, value in sums.items() if n.startswith("part_rows/")):

@@ -100,6 +100,7 @@ def test_messages_come_in_order_and_merge_the_ranks(run_folder):
     messages = asyncio.run(story())
     assert [type(message) for message in messages] == [StepReport, StepReport, Committed]
     assert messages[0].sums == {"rows": 8.0}
+    assert messages[1].totals == {"issued": 40, "trained": 16, "dropped": 0, "in_flight": 24}
 
 
 def test_too_many_failures_stop_the_run_with_a_sentence(run_folder):
