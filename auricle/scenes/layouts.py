@@ -6,13 +6,14 @@
     both          metadata/scenes.{train,dev,eval}.json: scene, SNR, interferer(s), target
     plain folder  `auricle.scenes.folder`
 
-A folder may be the corpus, one of its splits, or a `scenes` folder itself. Nothing is decoded here: `auricle.scenes.checks` does that.
+A folder may be the corpus, one of its splits, or a `scenes` folder itself; or it holds several corpora, which are then taken together, each
+scene's id led by its corpus's name (`grid-S00001`). Nothing is decoded here: `auricle.scenes.checks` does that.
 """
 
 import json
 import os
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -54,7 +55,12 @@ def list_scenes(folder: Path | str, split: Split | None = None) -> list[Scene]:
     if not root.is_dir():
         raise SceneError(f"{root}: no such folder; expected an AVSEC corpus or a folder of clips")
     parts = _scene_folders(root)
-    scenes = [scene for part in parts for scene in _list_avsec(*part)] if parts else list_folder(root)
+    corpora = [] if parts else sorted(folder for folder in root.iterdir() if any((folder / name / "scenes").is_dir() for name in SPLITS))
+    if corpora:
+        scenes = [replace(scene, scene_id=f"{folder.name}-{scene.scene_id}") for folder in corpora for scene in list_scenes(folder)]
+        scenes.sort(key=lambda scene: SPLITS.index(scene.split))
+    else:
+        scenes = [scene for part in parts for scene in _list_avsec(*part)] if parts else list_folder(root)
     chosen = [scene for scene in scenes if split in (None, scene.split)]
     if not chosen:
         held = sorted({scene.split for scene in scenes})

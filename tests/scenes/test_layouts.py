@@ -96,6 +96,16 @@ def test_files_that_others_have_are_expected_of_every_scene(tmp_path: Path) -> N
     assert all(scene.video and scene.target and scene.mix.name.endswith("_mono_mix.wav") for scene in scenes)
 
 
+def test_several_corpora_in_one_folder_are_taken_together(tmp_path: Path) -> None:
+    avsec4(tmp_path / "grid", "train", "S00001")
+    avsec4(tmp_path / "grid", "eval", "S00009")
+    avsec1(tmp_path / "libri", "train", "S00001", "S00002")
+    (tmp_path / "notes").mkdir()
+    found = [(scene.scene_id, scene.split) for scene in list_scenes(tmp_path)]
+    assert found == [("grid-S00001", "train"), ("libri-S00001", "train"), ("libri-S00002", "train"), ("grid-S00009", "eval")]
+    assert [scene.scene_id for scene in list_scenes(tmp_path, "eval")] == ["grid-S00009"]
+
+
 def test_a_plain_folder(tmp_path: Path) -> None:
     touch(tmp_path, "a.mp4", "b.WAV", "b.mov", "b_target.wav", "c.flac", "x_target.wav", "notes.txt", ".hidden.wav", "anna/d.mkv")
     scenes = {scene.scene_id: scene for scene in list_scenes(tmp_path)}
