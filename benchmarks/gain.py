@@ -6,8 +6,9 @@
 labelled: fine-tune on the corpus the enhancer was pretrained on. adaptation: fine-tune on UNLABELLED scenes of a new condition; its clean
 targets are seen by the evaluation alone. The control arm, `supervised`, goes on with supervised training (on the labelled corpus) from the
 same pretrained enhancer, for the wall-clock time that the reward learning took, start-up left out. Everything runs through the verbs a user
-would type; held-out `eval` scenes are scored once, at the end. Prints a table: mean change to the pretrained enhancer with a 95 % bootstrap
-interval over seeds and speakers, and each seed's own mean. All figures go to OUTPUT/gain.json.
+would type; held-out `eval` scenes are scored once, at the end. Prints a table: mean change to the pretrained enhancer with a 95 % interval
+for other seeds AND other speakers (variance over seeds + variance over speakers, Student's t: `two_way_interval`; with one seed over
+speakers alone), and each seed's own mean. All figures go to OUTPUT/gain.json.
 """
 
 import argparse
@@ -22,11 +23,11 @@ import numpy as np
 from rich.console import Console
 from rich.table import Table
 
+from auricle.metrics.intervals import two_way_interval
 from pipelines.run_folder import RunFolder
 
 ARMS = ("reward", "supervised")
 DESCRIPTIVE = ("scene_id", "speaker", "snr_db", "snr_band", "interferer", "condition", "system", "failures", "words", "seed")
-RESAMPLES = 4000
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -128,20 +129,11 @@ def summarise(rows: Sequence[dict[str, str]]) -> dict[str, dict[str, dict[str, o
 
 
 def change_of(changes: dict[tuple[str, str], float], speakers: dict[tuple[str, str], str]) -> dict[str, object]:
-    """Mean and 95 % interval. Every seed is evaluated on the same speakers: seeds and speakers are both drawn once a resample."""
-    seeds = sorted({seed for seed, _ in changes})
-    cells: dict[tuple[str, str], list[float]] = {}
-    for (seed, scene), value in changes.items():
-        cells.setdefault((seed, speakers[seed, scene] or scene), []).append(value)
-    names = sorted({name for _, name in cells})
-    rng = np.random.default_rng(0)
-    means = []
-    for _ in range(RESAMPLES):
-        drawn_seeds, drawn_names = rng.choice(seeds, len(seeds)), rng.choice(names, len(names))
-        means.append(np.mean([value for seed in drawn_seeds for name in drawn_names for value in cells.get((seed, name), ())]))
-    low, high = np.percentile(means, [2.5, 97.5])
-    by_seed = {seed: float(np.mean([v for (s, _), v in changes.items() if s == seed])) for seed in seeds}
-    return {"mean": float(np.mean(list(changes.values()))), "low": float(low), "high": float(high), "seeds": by_seed, "clips": len(changes)}
+    """Mean and 95 % interval of the changes by (seed, scene). Every seed is evaluated on the same speakers: the two are crossed."""
+    seeds = [seed for seed, _ in changes]
+    found = two_way_interval(list(changes.values()), seeds, [speakers[key] or key[1] for key in changes])
+    by_seed = {name: float(np.mean([value for (seed, _), value in changes.items() if seed == name])) for name in sorted(set(seeds))}
+    return {"mean": found.value, "low": found.low, "high": found.high, "seeds": by_seed, "clips": len(changes)}
 
 
 def show(results: dict[str, dict[str, dict[str, object]]], setting: str) -> None:

@@ -1,10 +1,16 @@
-"""Confidence intervals by the bootstrap: percentile, paired, clustered by speaker or scene, seeded."""
+"""Confidence intervals by the bootstrap: paired, clustered by speaker or scene, seeded; and over seeds and speakers at once.
+
+The percentile bootstrap of few clusters is too narrow: with six it holds the true mean 85 times in 100, not 95 (docs/log.md, coverage).
+So it is widened at every number of clusters k by what it leaves out, sqrt(k / (k - 1)) of the spread and Student's quantile for the normal
+one (Hesterberg 2015, "What teachers should know about the bootstrap", section 4). Beyond thirty clusters the difference is hard to see.
+"""
 
 from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from jaxtyping import Float, Int
+from scipy import stats
 
 from auricle.errors import MetricError
 
@@ -32,17 +38,20 @@ def mean_interval(
     resamples: int = 5_000,
     seed: int = 0,
 ) -> Estimate:
-    """The mean of `values` with its bootstrap interval. Whole clusters are drawn, so that clips of one speaker do not count as independent.
+    """The mean of `values` with its bootstrap interval, widened for few clusters (the module's text).
 
-    Rows that are NaN (failed) are left out and counted. With a single cluster the interval is NaN.
+    Whole clusters are drawn, so that clips of one speaker do not count as independent. Rows that are NaN (failed) are left out and
+    counted. With a single cluster the interval is NaN.
     """
     array = np.asarray(values, dtype=np.float64)
     members, rows = _grouped(array, np.isfinite(array), clusters)
     sums = np.array([array[index].sum() for index in members])
     counts = np.array([len(index) for index in members])
     drawn = _draws(len(members), resamples, seed)
+    value = float(sums.sum() / counts.sum())
     low, high = _percentiles(sums[drawn].sum(axis=1) / counts[drawn].sum(axis=1), len(members), confidence)
-    return Estimate(float(sums.sum() / counts.sum()), low, high, rows, len(members), len(array) - rows)
+    wider = _shortfall(len(members), confidence) / stats.norm.ppf((1.0 + confidence) / 2.0)
+    return Estimate(value, value + wider * (low - value), value + wider * (high - value), rows, len(members), len(array) - rows)
 
 
 def paired_interval(
@@ -71,7 +80,10 @@ def statistic_interval(
     resamples: int = 1_000,
     seed: int = 0,
 ) -> Estimate:
-    """Any statistic of two columns (a correlation, an error) with its bootstrap interval; draws where it is not defined are skipped."""
+    """Any statistic of two columns (a correlation, an error) with its bootstrap interval; draws where it is not defined are skipped.
+
+    It is widened by taking percentiles further out, so that it stays where the statistic can be (a correlation within -1 to 1).
+    """
     a, b = np.asarray(left, dtype=np.float64), np.asarray(right, dtype=np.float64)
     if a.shape != b.shape:
         raise MetricError(f"statistic_interval: {a.shape} and {b.shape} rows; pairs need the same rows in the same order")
@@ -83,8 +95,40 @@ def statistic_interval(
         if len(index) > 1:
             values.append(statistic(a[index], b[index]))
     finite = np.array([value for value in values if np.isfinite(value)])
-    low, high = _percentiles(finite, len(members), confidence)
+    low, high = _percentiles(finite, len(members), 1.0 - 2.0 * stats.norm.sf(_shortfall(len(members), confidence)))
     return Estimate(float(statistic(a[used], b[used])), low, high, rows, len(members), len(a) - rows)
+
+
+def two_way_interval(
+    values: Sequence[float] | Float[np.ndarray, " rows"], first: Sequence[Hashable], second: Sequence[Hashable], *, confidence: float = 0.95
+) -> Estimate:
+    """The mean of rows that belong to two crossed clusterings, such as seeds and speakers, with its interval for new draws of BOTH.
+
+    variance = variance over the means of `first` + that over the means of `second`; both hold the rows' own noise, so that it errs on the
+    wide side. Student's t with Satterthwaite's degrees of freedom: three seeds widen it where they differ, and hardly where they agree. A
+    clustering of one member only is left out: with one seed nothing is known of other seeds, and the interval is over speakers alone.
+    clusters: those of the smaller clustering that counted.
+    """
+    array = np.asarray(values, dtype=np.float64)
+    found = [_grouped(array, np.isfinite(array), clusters) for clusters in (first, second)]
+    rows, value = found[0][1], float(array[np.isfinite(array)].mean())
+    counted = [members for members, _ in found if len(members) > 1]
+    if not counted:
+        return Estimate(value, float("nan"), float("nan"), rows, 1, len(array) - rows)
+    variances = np.array([_mean_variance(array, members) for members in counted])
+    freedoms = np.array([len(members) - 1.0 for members in counted])
+    total = float(variances.sum())
+    freedom = total**2 / float((variances**2 / freedoms).sum()) if total else 1.0
+    half = float(stats.t.ppf((1.0 + _share(confidence)) / 2.0, freedom)) * np.sqrt(total)
+    return Estimate(value, value - half, value + half, rows, min(map(len, counted)), len(array) - rows)
+
+
+def _mean_variance(array: np.ndarray, members: list[np.ndarray]) -> float:
+    """The variance of the mean of all members' rows, when clusters are drawn whole."""
+    clusters, rows = len(members), sum(map(len, members))
+    mean = np.concatenate([array[index] for index in members]).mean()
+    residuals = np.array([(array[index] - mean).sum() for index in members])
+    return float(clusters / (clusters - 1) * (residuals @ residuals) / rows**2)
 
 
 def _grouped(array: np.ndarray, usable: np.ndarray, clusters: Sequence[Hashable] | None) -> tuple[list[np.ndarray], int]:
@@ -108,10 +152,20 @@ def _draws(clusters: int, resamples: int, seed: int) -> Int[np.ndarray, "resampl
 
 
 def _percentiles(draws: np.ndarray, clusters: int, confidence: float) -> tuple[float, float]:
-    if not 0.0 < confidence < 1.0:
-        raise MetricError(f"bootstrap: confidence {confidence}; expected a share between 0 and 1, such as 0.95")
     if clusters < 2 or not len(draws):
         return float("nan"), float("nan")
-    tail = 50.0 * (1.0 - confidence)
+    tail = 50.0 * (1.0 - _share(confidence))
     low, high = np.percentile(draws, [tail, 100.0 - tail])
     return float(low), float(high)
+
+
+def _shortfall(clusters: int, confidence: float) -> float:
+    """How many standard errors a percentile bootstrap has to reach for its nominal confidence: more than the normal quantile."""
+    quantile = float(stats.t.ppf((1.0 + _share(confidence)) / 2.0, max(clusters - 1, 1)))
+    return quantile * np.sqrt(clusters / max(clusters - 1, 1))
+
+
+def _share(confidence: float) -> float:
+    if not 0.0 < confidence < 1.0:
+        raise MetricError(f"bootstrap: confidence {confidence}; expected a share between 0 and 1, such as 0.95")
+    return confidence
