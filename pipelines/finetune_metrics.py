@@ -3,6 +3,7 @@
 from collections import deque
 
 from actors.coordinator import StepReport
+from auricle.judging.panel import part_names
 from pipelines.settings import Settings
 
 WINDOW = 8
@@ -24,7 +25,10 @@ _NAMES = {
     "later_mean_abs_log_ratio": "ppo/mean_abs_log_ratio",
     "later_max_abs_log_ratio": "ppo/max_abs_log_ratio",
     "later_effective_share": "ppo/effective_share",
+    "judges_spread": "panel/spread",
+    "judges_correlation": "panel/agreement",
 }
+_PAIR = "judges_correlation/"
 
 
 class StepMetrics:
@@ -33,6 +37,7 @@ class StepMetrics:
     def __init__(self, settings: Settings, started_s: float) -> None:
         """started_s: when the phase began, in seconds since the epoch."""
         self._settings = settings
+        self._parts = part_names(settings.panel)
         self._times: deque[float] = deque([started_s], maxlen=WINDOW + 1)
         self._sums: deque[dict[str, float]] = deque(maxlen=WINDOW)
 
@@ -54,7 +59,7 @@ class StepMetrics:
             "reward": ("reward_s", settings.reward.clients * settings.reward.blocks_in_flight),
             "learner": ("learner_s", settings.learner_pool.ranks),
         }
-        metrics = {_NAMES.get(name, f"learner/{name}"): value for name, value in report.metrics.items() if not name.startswith("dropped_")}
+        metrics = {self._name(name): value for name, value in report.metrics.items() if not name.startswith("dropped_")}
         metrics |= {f"failures/{n.removeprefix('dropped_')}": value for n, value in report.metrics.items() if n.startswith("dropped_")}
         metrics |= {
             "stream/staleness_mean": sums["staleness"] / rows,
@@ -70,3 +75,9 @@ class StepMetrics:
             if judged:
                 metrics[f"reward/part/{name}"] = sums[f"part/{name}"] / judged
         return metrics
+
+    def _name(self, name: str) -> str:
+        if not name.startswith(_PAIR):
+            return _NAMES.get(name, f"learner/{name}")
+        left, right = (self._parts[int(column)] for column in name.removeprefix(_PAIR).split("~"))
+        return f"panel/rank_correlation/{left}-{right}"

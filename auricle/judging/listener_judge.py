@@ -96,7 +96,7 @@ class ListenerJudge(Judge):
         self._own = is_own_listener(self._folder)
         self._window_s = options.window_s or (own_window_s(self._folder) if self._own else 30.0)
         self._questions = _questions(options, self._own)
-        self._engine = start_engine(self._folder, options.revision, options.engine, audios=2 if options.double_ended else 1)
+        self.engine = start_engine(self._folder, options.revision, options.engine, audios=2 if options.double_ended else 1)
         self._score_tokens = {score: self._one_token(score) for score in SCORES}
 
     @cached_property
@@ -125,9 +125,14 @@ class ListenerJudge(Judge):
             verdicts.append(fault or join(parts))
         return verdicts
 
+    def engine_inputs(self, clips: Sequence[JudgeClip]) -> "tuple[list[Any], list[SamplingParams]]":
+        """Prompts and sampling as `judge` hands them to `engine.generate` for clips no longer than the window (for benchmarks)."""
+        asked = [one for index, clip in enumerate(clips) for one in self._ask(index, clip, [(0.0, clip.audio)])]
+        return [self._prompt(one) for one in asked], [self._sampling(one) for one in asked]
+
     def close(self) -> None:
         """Free the engine."""
-        self._engine.llm_engine.engine_core.shutdown()
+        self.engine.llm_engine.engine_core.shutdown()
 
     def _fault(self, clip: JudgeClip) -> Failed | None:
         if clip.duration_s < self.options.shortest_s:
@@ -151,19 +156,18 @@ class ListenerJudge(Judge):
         if not asked:
             return []
         sampling = [self._sampling(one) for one in asked]
-        rate_hz = self.options.sample_rate_hz
-        template = self.options.prompt_template
-        if not self._own and not template:
+        if not self._own and not self.options.prompt_template:
+            rate_hz = self.options.sample_rate_hz
             messages: list[Any] = [answer_messages(one.text, one.audios, rate_hz) for one in asked]
-            return self._engine.chat(messages, sampling, use_tqdm=False)
-        prompts: list[Any] = [
-            {
-                "prompt": template.replace("{question}", one.text) if template else prompt(one.text, len(one.audios)),
-                "multi_modal_data": {"audio": [(audio, rate_hz) for audio in one.audios]},
-            }
-            for one in asked
-        ]
-        return self._engine.generate(prompts, sampling, use_tqdm=False)
+            return self.engine.chat(messages, sampling, use_tqdm=False)
+        return self.engine.generate([self._prompt(one) for one in asked], sampling, use_tqdm=False)
+
+    def _prompt(self, asked: Asked) -> Any:
+        template, rate_hz = self.options.prompt_template, self.options.sample_rate_hz
+        return {
+            "prompt": template.replace("{question}", asked.text) if template else prompt(asked.text, len(asked.audios)),
+            "multi_modal_data": {"audio": [(audio, rate_hz) for audio in asked.audios]},
+        }
 
     def _sampling(self, asked: Asked) -> "SamplingParams":
         from vllm import SamplingParams
@@ -220,7 +224,7 @@ class ListenerJudge(Judge):
         return expected_score({score: first[token].logprob for score, token in self._score_tokens.items() if token in first})
 
     def _one_token(self, text: str) -> int:
-        tokens = self._engine.get_tokenizer().encode(text, add_special_tokens=False)
+        tokens = self.engine.get_tokenizer().encode(text, add_special_tokens=False)
         return tokens[-1]
 
 

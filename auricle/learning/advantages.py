@@ -1,6 +1,6 @@
 """From verdicts to advantages: one pure function of the whole batch of a step.
 
-    parts [rows, parts] --baseline--> differences --/ spread, weights--> reward --scale, clamp--> advantages [rows]
+    parts [rows, parts] --baseline--> differences --/ spread, weights, disagreement--> reward --scale, clamp--> advantages [rows]
                                                                          + credit in time ------> advantages [rows, knots]
 
 Invariants
@@ -20,6 +20,7 @@ from pydantic import Field
 from auricle.config import Config
 from auricle.errors import ConfigError
 from auricle.learning.credit import group_rows, time_credit
+from auricle.learning.disagreement import disagreement, rank_correlations
 
 FAILED_VERDICT = "failed_verdict"
 FAILED_REFERENCE = "failed_reference"
@@ -45,6 +46,9 @@ class AdvantageConfig(Config):
     """Smallest spread that is divided by, in each part's own unit: ties stay ties."""
     credit_weight: float = Field(default=0.5, ge=0)
     """Weight of credit in time beside the whole clip's advantage; 0 leaves the judges' spans unused."""
+    disagreement_penalty: float = Field(default=0.0, ge=0)
+    """Standard deviations over the panel's parts, each in units of its own spread, that are subtracted from their mean: a guard against
+    hacking one judge, which needs parts from judges that were not trained on each other's scores. 0: none."""
 
 
 GRPO = AdvantageConfig(baseline="group", scale="group")
@@ -56,7 +60,8 @@ class Advantages:
 
     values: [rows] or, with credit in time, [rows, knots]; 0 where dropped. kept: rows that are trained on. reasons: why a row was dropped,
     or "". rewards: the weighted mean of the parts on their own scales, for people to read; NaN where a verdict failed. value_targets: what
-    a critic should predict, the weighted sum of the parts in standard units of the batch; 0 where dropped.
+    a critic should predict, the weighted sum of the parts in standard units of the batch (less the disagreement penalty); 0 where dropped.
+    disagreement: the judges' spread in those units; 0 where dropped. rank_correlations: of pairs of `parts` columns, over the kept rows.
     """
 
     values: Float64[np.ndarray, "rows *knots"]
@@ -64,6 +69,8 @@ class Advantages:
     reasons: tuple[str, ...]
     rewards: Float64[np.ndarray, " rows"]
     value_targets: Float64[np.ndarray, " rows"]
+    disagreement: Float64[np.ndarray, " rows"]
+    rank_correlations: dict[tuple[int, int], float]
 
     def dropped(self) -> dict[str, int]:
         """How many rows were dropped, by reason."""
@@ -91,7 +98,7 @@ def compute_advantages(
     credit: penalties per knot (`credit.span_penalties`). Raises ConfigError where the inputs do not fit the baseline.
     """
     parts, counted = _checked(parts, groups, weights, config, reference_parts, values)
-    used = parts[:, counted]
+    used, columns = parts[:, counted], np.flatnonzero(counted)
     part_weights = np.asarray(weights, dtype=np.float64)[counted]
     reasons = np.where(np.isfinite(used).all(axis=1), "", FAILED_VERDICT).astype(object)
     baseline_parts = None
@@ -107,14 +114,23 @@ def compute_advantages(
                 # One sample's mean is itself: it would always get 0, and dilute the batch. Said rather than hidden.
                 reasons[alive] = LONE_SAMPLE
     kept = reasons == ""
-    standardised = _combine(_differences(used, None, kept, members, "none"), part_weights, kept, config.spread_floor, centre=True)
+    differences = _differences(used, baseline_parts, kept, members, config.baseline)
+    # What a group's mean takes away is no reason to trust a judge: disagreement is about where a sample stands among all of the batch.
+    standing = differences if config.baseline == "reference" else np.where(kept[:, None], used, 0.0)
+    spread = _units(differences, kept, config.spread_floor)
+    apart = np.where(kept, disagreement(_batch_centred(standing, kept) / spread, part_weights), 0.0)
+    penalties = config.disagreement_penalty * np.abs(part_weights).sum() * apart
+    raw = np.where(kept, (differences / spread) @ part_weights - penalties, 0.0)
+    plain = _batch_centred(np.where(kept[:, None], used, 0.0), kept)
+    standardised = (plain / _units(plain, kept, config.spread_floor)) @ part_weights - penalties
     if config.baseline == "critic":
         assert values is not None
         raw = np.where(kept, standardised - np.asarray(values, dtype=np.float64), 0.0)
-        raw = np.where(kept, raw - _mean(raw[kept]), 0.0) if config.centre else raw
-    else:
-        differences = _differences(used, baseline_parts, kept, members, config.baseline)
-        raw = _combine(differences, part_weights, kept, config.spread_floor, centre=config.centre and config.baseline != "group")
+    # A penalty is never negative: what it takes from all samples alike says nothing about which of them is good.
+    if config.baseline == "group":
+        raw = _centred(raw, kept, list(members.values()))
+    elif config.centre:
+        raw = _centred(raw, kept, [np.arange(len(raw))])
     advantages = _scaled(raw, kept, members, config)
     if credit is not None and config.credit_weight > 0:
         in_time = time_credit(np.asarray(credit, dtype=np.float64), groups, kept, config.spread_floor)
@@ -125,6 +141,11 @@ def compute_advantages(
         reasons=tuple(str(reason) for reason in reasons),
         rewards=_readable(used, part_weights),
         value_targets=standardised,
+        disagreement=apart,
+        rank_correlations={
+            (int(columns[left]), int(columns[right])): value
+            for (left, right), value in rank_correlations(differences, kept, part_weights).items()
+        },
     )
 
 
@@ -169,14 +190,24 @@ def _differences(
     return result
 
 
-def _combine(differences: np.ndarray, weights: np.ndarray, kept: np.ndarray, floor: float, *, centre: bool = False) -> np.ndarray:
-    """The weighted sum of the parts, each in units of its own spread over the kept rows."""
-    if not kept.any():
-        return np.zeros(len(differences))
-    if centre:
-        differences = np.where(kept[:, None], differences - _mean(differences[kept]), 0.0)
-    spread = np.sqrt(np.mean(np.square(differences[kept] - _mean(differences[kept])), axis=0))
-    return (differences / np.maximum(spread, floor)) @ weights
+def _units(differences: np.ndarray, kept: np.ndarray, floor: float) -> np.ndarray:
+    """Each part's spread over the kept rows, which it is measured in."""
+    used = differences[kept]
+    return np.maximum(np.sqrt(np.mean(np.square(used - _mean(used)), axis=0)) if len(used) else np.ones(differences.shape[1]), floor)
+
+
+def _batch_centred(parts: np.ndarray, kept: np.ndarray) -> np.ndarray:
+    return np.where(kept[:, None], parts - _mean(parts[kept]), 0.0)
+
+
+def _centred(raw: np.ndarray, kept: np.ndarray, sets: Sequence[np.ndarray]) -> np.ndarray:
+    """`raw` minus the mean of the kept rows of each set; 0 in the others."""
+    result = np.zeros_like(raw)
+    for rows in sets:
+        used = rows[kept[rows]]
+        if len(used):
+            result[used] = raw[used] - raw[used].mean()
+    return result
 
 
 def _readable(parts: np.ndarray, weights: np.ndarray) -> np.ndarray:

@@ -72,7 +72,11 @@ def merge(ranks: Sequence[Sums]) -> dict[str, float]:
 
 
 def row_metrics(advantages: Advantages, scenes: int) -> dict[str, float]:
-    """How many rows were kept and dropped, and the reward of those that were judged."""
+    """How many rows were kept and dropped, the reward of those that were judged, and how far the judges agreed on them.
+
+    judges_spread: mean standard deviation over the panel's parts, in units of each part's spread: 0 where all say the same, and 1 for many
+    parts that have nothing in common. judges_correlation: mean rank correlation of pairs of parts; judges_correlation/I~J: of columns I, J.
+    """
     metrics = {
         "rows_kept": float(advantages.kept.sum()),
         "rows_dropped": float((~advantages.kept).sum()),
@@ -82,4 +86,10 @@ def row_metrics(advantages: Advantages, scenes: int) -> dict[str, float]:
     judged = advantages.rewards[np.isfinite(advantages.rewards)]
     if len(judged):
         metrics |= {"reward": float(judged.mean()), "reward_std": float(judged.std())}
+    if pairs := advantages.rank_correlations:
+        metrics |= {
+            "judges_spread": float(advantages.disagreement[advantages.kept].mean()),
+            "judges_correlation": float(np.mean(list(pairs.values()))),
+            **{f"judges_correlation/{left}~{right}": value for (left, right), value in pairs.items()},
+        }
     return metrics
