@@ -4,6 +4,7 @@ Invariants:
 - Every rank gets the same directive for a step: it is decided once, when the first rank arrives, and never changed.
 - A rollout enters the ledger exactly once; a second report of the same (step, rank) is a repetition and is ignored.
 - A checkpoint appears under its final name only when the engine's files, the policy versions and the ledger's part are all on disk.
+- Once a checkpoint that ends the run is committed nothing is in flight: ids beyond it are withdrawn, and issued again on resuming.
 
     rank r: update(step) --step_done--> coordinator --Directive--> rank r
                                              |
@@ -94,7 +95,7 @@ class RunCoordinator:
         self._phase_end_step, self._end_step = phase_end_step, end_step
         self._global_batch, self._max_staleness = global_batch, max_staleness
         self._checkpoint_every = checkpoint_every
-        self._budget = FailureBudget(budget)
+        self._budget = FailureBudget(budget, global_batch)
         self._directives: dict[int, Directive] = {}
         self._arrived: dict[int, dict[int, RankReport]] = {}
         self._next_step = first_step
@@ -133,6 +134,9 @@ class RunCoordinator:
             shutil.rmtree(final, ignore_errors=True)
             os.replace(partial, final)
         write_json(final.parent / "last.json", {"step": step, "folder": final.name})
+        if (directive := self._directives.get(step - 1)) and directive.stop:
+            ended = step * self._global_batch
+            ledger.record_issued(self._folder / "ledger", ended, withdrawn=self._issued - ended)
         self._messages.put_nowait(Committed(step, str(final)))
 
     async def request_stop(self, reason: str) -> None:

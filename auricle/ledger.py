@@ -5,8 +5,9 @@ Invariants:
 - A part file covers whole steps, `steps-AAAAAA-BBBBBB.parquet` for steps A <= step < B, and is written before the checkpoint of step B.
   Resuming at step B therefore keeps the parts that end at or before B and removes the others: their rollouts are made again, with
   the same ids.
-- issued = trained + dropped + in flight. Ids are issued in order, so what is issued but in no part is in flight (or was, when the run
-  ended).
+- issued = trained + dropped + in flight. Ids are issued in order, so what is issued but in no part is in flight.
+- A run that ends in order (finished, stopped by guard, budget, time or Ctrl-C) leaves nothing in flight: ids beyond its last step are
+  withdrawn, that is, no longer issued. A killed run's ids stay in flight. Both are issued again, the same ids, when it is resumed.
 """
 
 import json
@@ -134,17 +135,17 @@ def truncate(folder: Path, step: int) -> None:
             path.unlink()
 
 
-def record_issued(folder: Path, issued: int) -> None:
-    """Note, atomically, that ids 0 .. issued-1 have been handed to the rollout pool."""
+def record_issued(folder: Path, issued: int, *, withdrawn: int = 0) -> None:
+    """Note, atomically, that ids 0 .. issued-1 have been handed to the rollout pool; withdrawn: how many beyond them were taken back."""
     folder.mkdir(parents=True, exist_ok=True)
     temporary = folder / "issued.json.tmp"
-    temporary.write_text(json.dumps({"issued": issued}))
+    temporary.write_text(json.dumps({"issued": issued, "withdrawn": withdrawn}))
     os.replace(temporary, folder / "issued.json")
 
 
 @dataclass(frozen=True)
 class Account:
-    """The ledger's sum. faults lists what does not add up; empty means that it does."""
+    """The ledger's sum. faults lists what does not add up; empty means that it does. withdrawn: ids taken back when the run ended."""
 
     issued: int
     trained: int
@@ -152,6 +153,7 @@ class Account:
     in_flight: int
     reasons: dict[str, int]
     faults: tuple[str, ...] = ()
+    withdrawn: int = 0
 
     @property
     def balanced(self) -> bool:
@@ -161,6 +163,14 @@ class Account:
     def sentence(self) -> str:
         """The printed reconciliation."""
         return f"issued {self.issued} = trained {self.trained} + dropped {self.dropped} + in flight {self.in_flight}"
+
+    def remark(self) -> str:
+        """What the sum leaves open, for people; empty where nothing is."""
+        if self.in_flight:
+            return f"{self.in_flight} in flight: the run is going on, or it was killed; resuming issues them again"
+        return f"{self.withdrawn} ids beyond the last step were withdrawn when the run ended; resuming issues them again" * bool(
+            self.withdrawn
+        )
 
 
 def read(folder: Path, columns: list[str] | None = None) -> pa.Table:
@@ -194,10 +204,11 @@ def account(folder: Path) -> Account:
         faults.append(fault)
     trained, dropped = states.count("trained"), states.count("dropped")
     issued_path = folder / "issued.json"
-    issued = int(json.loads(issued_path.read_text())["issued"]) if issued_path.exists() else len(ids)
+    handed_out = json.loads(issued_path.read_text()) if issued_path.exists() else {"issued": len(ids)}
+    issued, withdrawn = int(handed_out["issued"]), int(handed_out.get("withdrawn", 0))
     if issued < len(ids):
         faults.append(f"{len(ids)} rollouts ended, but only {issued} were issued")
-    return Account(issued, trained, dropped, issued - len(ids), reasons, tuple(dict.fromkeys(faults)))
+    return Account(issued, trained, dropped, issued - len(ids), reasons, tuple(dict.fromkeys(faults)), withdrawn)
 
 
 def _checkpoint_fault(folder: Path) -> str:

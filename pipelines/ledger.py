@@ -32,6 +32,8 @@ def story(arguments: argparse.Namespace, settings: Settings) -> int:
     print(sums.sentence())
     for fault in sums.faults:
         print(f"FAULT: {fault}", file=sys.stderr)
+    if sums.remark():
+        print(sums.remark(), file=sys.stderr)
     if not arguments.check:
         Console().print(reasons_table(sums))
     return EXIT_OK if sums.balanced or not arguments.check else EXIT_ERROR
@@ -44,6 +46,7 @@ def reasons_table(sums: Account) -> Table:
     for reason, count in sorted(sums.reasons.items(), key=lambda item: -item[1]):
         table.add_row("dropped", reason, str(count))
     table.add_row("in flight", "", str(sums.in_flight))
+    table.add_row("withdrawn", "the run ended", str(sums.withdrawn))
     return table
 
 

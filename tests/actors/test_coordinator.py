@@ -103,6 +103,31 @@ def test_messages_come_in_order_and_merge_the_ranks(run_folder):
     assert messages[1].totals == {"issued": 40, "trained": 16, "dropped": 0, "in_flight": 24}
 
 
+def test_a_run_that_ends_in_order_leaves_nothing_in_flight(run_folder):
+    actor = coordinator(run_folder, every=100)
+    asyncio.run(actor.request_stop("interrupted"))
+    finish_step(actor, 0)
+    assert account(run_folder / "ledger").in_flight == 32  # nothing is committed yet: a kill now leaves them so
+    commit(actor, run_folder, 1)
+    sums = account(run_folder / "ledger")
+    assert (sums.issued, sums.trained, sums.in_flight, sums.withdrawn, sums.balanced) == (8, 8, 0, 24, True)
+    assert "24 ids" in sums.remark()
+    resumed = RunCoordinator(
+        str(run_folder),
+        world_size=2,
+        first_step=1,
+        phase_end_step=6,
+        end_step=6,
+        global_batch=ROWS * 2,
+        max_staleness=2,
+        checkpoint_every=100,
+        budget=FailureBudgetConfig(window=8),
+    )
+    finish_step(resumed, 1)
+    sums = account(run_folder / "ledger")
+    assert (sums.issued, sums.trained, sums.withdrawn) == (40, 8, 0)
+
+
 def test_too_many_failures_stop_the_run_with_a_sentence(run_folder):
     actor = coordinator(run_folder, share=0.5)
     finish_step(actor, 0, dropped=3)

@@ -68,7 +68,7 @@ def test_failed_scores_are_left_out_of_the_change():
     [([(0, 100)] * 3, False), ([(25, 100)] * 3, True), ([(25, 100)], False), ([(90, 100), (0, 100), (0, 100)], False)],
 )
 def test_the_failure_budget_looks_at_the_latest_rollouts(counts, spent):
-    sentence = FailureBudget(FailureBudgetConfig(share=0.2, window=200)).verdict(counts)
+    sentence = FailureBudget(FailureBudgetConfig(share=0.2, window=200), global_batch=50).verdict(counts)
     assert bool(sentence) == spent
 
 
@@ -82,3 +82,11 @@ def test_a_fall_that_may_be_noise_stops_nothing_but_is_no_best_checkpoint():
     watch.add(measurement(0, 0.0, 0.0))
     judgement = watch.add(measurement(1, 0.2, -0.1, noise=0.3))
     assert (judgement.fallen, judgement.is_best) == ((), False)
+
+
+def test_the_failure_budget_grows_with_the_batch():
+    budget = FailureBudget(FailureBudgetConfig(share=0.2), global_batch=256)
+    one_bad_step = [(0, 256)] * 7 + [(200, 256)]
+    assert budget.verdict([(200, 256)]) == ""  # one step is no verdict on a judge
+    assert budget.verdict(one_bad_step) == ""
+    assert "of the last 2048 rollouts" in budget.verdict([(60, 256)] * 8)
