@@ -2,8 +2,8 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import ClassVar
+from dataclasses import dataclass, replace
+from typing import ClassVar, Literal
 
 import numpy as np
 from jaxtyping import Float32
@@ -15,13 +15,18 @@ from auricle.judging.verdict import Failed, Scored, Span, Verdict
 
 @dataclass(frozen=True)
 class JudgeClip:
-    """One clip to be judged. reference: the clean clip, of the same length. text: another judge's words, for judges that read them."""
+    """One clip to be judged.
+
+    reference: the clean clip, of the same length. text: another judge's words, for judges that read them. wording: in which of its wordings
+    a judge that is prompted asks (0: the one it uses; others are for checking it).
+    """
 
     clip_id: str
     audio: Float32[np.ndarray, " samples"]
     sample_rate_hz: int
     reference: Float32[np.ndarray, " samples"] | None = None
     text: str = ""
+    wording: int = 0
 
     @property
     def duration_s(self) -> float:
@@ -33,7 +38,12 @@ class JudgeClip:
         if sample_rate_hz == self.sample_rate_hz:
             return self
         reference = None if self.reference is None else resample(self.reference, self.sample_rate_hz, sample_rate_hz)
-        return JudgeClip(self.clip_id, resample(self.audio, self.sample_rate_hz, sample_rate_hz), sample_rate_hz, reference, self.text)
+        audio = resample(self.audio, self.sample_rate_hz, sample_rate_hz)
+        return replace(self, audio=audio, sample_rate_hz=sample_rate_hz, reference=reference)
+
+
+Choice = Literal["first", "second"]
+"""The better one of two clips."""
 
 
 @dataclass(frozen=True)
@@ -63,12 +73,19 @@ class Judge(ABC):
     fixed_loudness: ClassVar[bool] = True
     """Whether it hears every clip at the panel's loudness. Metrics that compare with a reference hear them as they are."""
 
+    wordings: ClassVar[int] = 1
+    """In how many wordings it can ask its questions: 1 where there is none to choose, as with metrics."""
+
     def __init__(self, options: Config) -> None:
         self.options = options
 
     @abstractmethod
     def judge(self, clips: Sequence[JudgeClip]) -> list[Verdict]:
         """One verdict a clip, in their order. A clip that cannot be judged is `Failed`; an exception fails every clip of the call."""
+
+    def compare(self, pairs: Sequence[tuple[JudgeClip, JudgeClip]]) -> list[Choice | Failed] | None:
+        """Which clip of each pair sounds better; None where it cannot be asked that. For checking the judge, not for rewards."""
+        return None
 
     @property
     def identity(self) -> Identity:

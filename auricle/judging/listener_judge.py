@@ -11,19 +11,19 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 import numpy as np
 from pydantic import Field, NonNegativeFloat, PositiveFloat, PositiveInt
 
 from auricle.config import Config
 from auricle.judging.hashing import content_hash, model_hash
-from auricle.judging.judge import Identity, Judge, JudgeClip
+from auricle.judging.judge import Choice, Identity, Judge, JudgeClip
 from auricle.judging.verdict import Failed, Scored, Span, Verdict
 from auricle.judging.vllm_engine import EngineOptions, answer_messages, is_own_listener, own_window_s, start_engine
-from auricle.listeners.answers import SCORES, expected_score, parse_artefact, parse_description
+from auricle.listeners.answers import SCORES, expected_score, parse_artefact, parse_choice, parse_description
 from auricle.listeners.prompts import prompt
-from auricle.listeners.questions import question
+from auricle.listeners.questions import WORDINGS, question
 from auricle.listeners.windows import join, split
 
 if TYPE_CHECKING:
@@ -34,9 +34,19 @@ SHIPPED = Path(__file__).resolve().parent.parent / "assets" / "listener"
 
 Task = Literal["describe", "rate", "artefact"]
 
-# For models that are not ours; the first is the prompt of LR-AVSE (arXiv 2603.13952).
-FOREIGN_DESCRIBE = "Give me an assessment of the quality of this speech sample."
-FOREIGN_RATE = "Rate the overall quality of this speech sample from 1 (bad) to 5 (excellent). Answer with one digit only."
+# For models that are not ours, in several wordings; the first of all is the prompt of LR-AVSE (arXiv 2603.13952).
+FOREIGN_DESCRIBE = (
+    "Give me an assessment of the quality of this speech sample.",
+    "Describe how this speech recording sounds.",
+    "What do you hear? Describe the quality of this recording of speech.",
+    "Write a short report on the quality of the speech in this clip.",
+)
+FOREIGN_RATE = (
+    "Rate the overall quality of this speech sample from 1 (bad) to 5 (excellent). Answer with one digit only.",
+    "How good is this recording of speech, from 1 (bad) to 5 (excellent)? Say one digit and nothing else.",
+    "On a scale of 1 (bad) to 5 (excellent), what is the quality of this speech? One digit only.",
+    "Give an overall quality score between 1 (bad) and 5 (excellent) to this speech: a single digit.",
+)
 
 
 class ListenerOptions(Config):
@@ -89,21 +99,22 @@ class ListenerJudge(Judge):
     """See the module. score: the expected rating (None where it is not asked to rate); dimensions: expected, mass, spread, the aspects."""
 
     options: ListenerOptions
+    wordings: ClassVar[int] = 4
 
     def __init__(self, options: ListenerOptions) -> None:
         super().__init__(options)
         self._folder = options.model or str(SHIPPED)
         self._own = is_own_listener(self._folder)
         self._window_s = options.window_s or (own_window_s(self._folder) if self._own else 30.0)
-        self._questions = _questions(options, self._own)
-        self.engine = start_engine(self._folder, options.revision, options.engine, audios=2 if options.double_ended else 1)
+        self._questions = [_questions(options, self._own, wording) for wording in range(self.wordings)]
+        self.engine = start_engine(self._folder, options.revision, options.engine, audios=2 if self._own else 1)
         self._score_tokens = {score: self._one_token(score) for score in SCORES}
 
     @cached_property
     def identity(self) -> Identity:  # type: ignore[override]
         """See `Judge.identity`."""
         asked = self.options.model_dump(mode="json", exclude={"model", "revision", "engine"})
-        return Identity(content_hash([self._questions, asked]), model_hash(self._folder, self.options.revision))
+        return Identity(content_hash([self._questions[0], asked]), model_hash(self._folder, self.options.revision))
 
     def judge(self, clips: Sequence[JudgeClip]) -> list[Verdict]:
         """See `Judge.judge`. All questions about all clips are one batch."""
@@ -125,6 +136,17 @@ class ListenerJudge(Judge):
             verdicts.append(fault or join(parts))
         return verdicts
 
+    def compare(self, pairs: Sequence[tuple[JudgeClip, JudgeClip]]) -> list[Choice | Failed] | None:
+        """See `Judge.compare`; only our own listener. Clips are cut to its window."""
+        if not self._own:
+            return None
+        rate_hz = self.options.sample_rate_hz
+        most, text = round(self._window_s * rate_hz), question("compare").text
+        asked = [
+            Asked(row, 0, "compare", text, tuple(clip.at_rate(rate_hz).audio[:most] for clip in pair)) for row, pair in enumerate(pairs)
+        ]
+        return [parse_choice(output.outputs[0].text) for output in self._answers(asked)]
+
     def engine_inputs(self, clips: Sequence[JudgeClip]) -> "tuple[list[Any], list[SamplingParams]]":
         """Prompts and sampling as `judge` hands them to `engine.generate` for clips no longer than the window (for benchmarks)."""
         asked = [one for index, clip in enumerate(clips) for one in self._ask(index, clip, [(0.0, clip.audio)])]
@@ -145,7 +167,7 @@ class ListenerJudge(Judge):
         asked = []
         for place, (start_s, audio) in enumerate(windows):
             first = round(start_s * clip.sample_rate_hz)
-            for kind, text in self._questions.items():
+            for kind, text in self._questions[clip.wording].items():
                 audios: tuple[np.ndarray, ...] = (audio,)
                 if kind == "rate" and self.options.double_ended and clip.reference is not None:
                     audios = (clip.reference[first : first + len(audio)], audio)
@@ -181,7 +203,7 @@ class ListenerJudge(Judge):
                 max_tokens=self.options.max_tokens,
                 seed=seed if self.options.temperature else None,
             )
-        if asked.kind == "artefact":
+        if asked.kind in ("artefact", "compare"):
             return SamplingParams(temperature=0.0, max_tokens=48)
         return SamplingParams(temperature=0.0, max_tokens=1, logprob_token_ids=list(self._score_tokens.values()))
 
@@ -228,11 +250,17 @@ class ListenerJudge(Judge):
         return tokens[-1]
 
 
-def _questions(options: ListenerOptions, own: bool) -> dict[str, str]:
-    """The text of each question, by kind, in the order in which they are asked."""
-    describe = options.describe_prompt or (question("describe").text if own else FOREIGN_DESCRIBE)
-    rate = options.rate_prompt or (question("reference" if options.double_ended else "score").text if own else FOREIGN_RATE)
-    texts = {"describe": describe, "rate": rate, "artefact": question("artefact").text}
+def _questions(options: ListenerOptions, own: bool, wording: int) -> dict[str, str]:
+    """The text of each question, by kind, in the order in which they are asked; the first wording is the one for rewards."""
+    overrides = {"describe": options.describe_prompt, "rate": options.rate_prompt} if wording == 0 else {}
+    texts = {"describe": FOREIGN_DESCRIBE[wording], "rate": FOREIGN_RATE[wording]}
+    if own:
+        texts = {"describe": _asked("describe", wording), "rate": _asked("reference" if options.double_ended else "score", wording)}
+    texts |= {kind: text for kind, text in overrides.items() if text} | {"artefact": _asked("artefact", wording)}
     wanted = [task for task in options.ask if own or task != "artefact"]
-    aspects = {aspect: question("dimension", aspect).text for aspect in options.aspects} if own else {}
+    aspects = {aspect: _asked("dimension", wording, aspect) for aspect in options.aspects} if own else {}
     return {task: texts[task] for task in wanted} | aspects
+
+
+def _asked(task: Any, wording: int, dimension: str | None = None) -> str:
+    return question(task, dimension, wording % len(WORDINGS[task])).text

@@ -32,7 +32,19 @@ from auricle.judging.panel import JudgeConfig, PanelConfig
 from auricle.judging.registry import find_judge
 from auricle.judging.verdict import Failed, Scored, Verdict, verdict_to_dict
 
-Key = tuple[str, str]
+
+@dataclass(frozen=True)
+class Key:
+    """What a clip is known by: hashes of its sound and its reference. fresh: it is judged anew, and its verdict is not kept."""
+
+    audio: str
+    reference: str
+    wording: int = 0
+    fresh: bool = False
+
+
+Place = tuple[str | int, ...]
+"""Where the cache keeps a judge's verdict on a clip; empty: nowhere."""
 
 
 class Bench(Protocol):
@@ -59,10 +71,13 @@ class Sitting:
     def __init__(self, config: PanelConfig, benches: Mapping[str, Bench]) -> None:
         self._config, self._benches = config, benches
         self._traits: dict[str, type[Judge]] = {judge.name: find_judge(judge.kind_or_name) for judge in config.judges}
-        self._cache: OrderedDict[tuple[str, ...], Hearing] = OrderedDict()
+        self._cache: OrderedDict[Place, Hearing] = OrderedDict()
 
     async def judge(self, requests: Sequence[Mapping[str, Any]]) -> list[dict[str, dict[str, Any]]]:
-        """One answer a request, in their order; a request is `{clip_id, audio, sample_rate_hz, reference or None}`."""
+        """One answer a request, in their order; a request is `{clip_id, audio, sample_rate_hz, reference or None}`.
+
+        `wording` (see JudgeClip) and `fresh` (true: no verdict of the cache, and none for it) may be added, for checking the judges.
+        """
         clips, keys, faults = await asyncio.to_thread(_checked, requests)
         levelled = await asyncio.to_thread(_levelled, clips, self._config.loudness_lufs)
         tasks: dict[str, asyncio.Task[list[Hearing]]] = {}
@@ -79,7 +94,7 @@ class Sitting:
         names = [judge.name for judge in self._config.judges]
         if tasks is None:
             return {name: _written(Hearing(fault or Failed("bad_clip")), "") for name in names}
-        return {name: _written(tasks[name].result()[row], keys[row][0]) for name in names}
+        return {name: _written(tasks[name].result()[row], keys[row].audio) for name in names}
 
     async def _hear(
         self, judge: JudgeConfig, clips: Sequence[JudgeClip], keys: Sequence[Key], words: "asyncio.Task[list[Hearing]] | None"
@@ -87,7 +102,7 @@ class Sitting:
         """One judge's hearings of all clips."""
         if words is not None:
             clips = [replace(clip, text=_words(hearing)) for clip, hearing in zip(clips, await words, strict=True)]
-        places = [(judge.name, *key, clip.text) for key, clip in zip(keys, clips, strict=True)]
+        places = [_place(judge.name, key, clip.text) for key, clip in zip(keys, clips, strict=True)]
         hearings: list[Hearing | None] = []
         for place, clip in zip(places, clips, strict=True):
             fault = _not_for(self._traits[judge.name], clip)
@@ -122,30 +137,36 @@ class Sitting:
             )
         return [Hearing(failed, time.monotonic() - began, attempt)] * len(clips)
 
-    def _cached(self, key: tuple[str, ...]) -> Hearing | None:
+    def _cached(self, key: Place) -> Hearing | None:
         if key in self._cache:
             self._cache.move_to_end(key)
         return self._cache.get(key)
 
-    def _keep(self, key: tuple[str, ...], hearing: Hearing) -> None:
-        if isinstance(hearing.verdict, Scored) and self._config.cache_size:
+    def _keep(self, key: Place, hearing: Hearing) -> None:
+        if key and isinstance(hearing.verdict, Scored) and self._config.cache_size:
             self._cache[key] = hearing
             while len(self._cache) > self._config.cache_size:
                 self._cache.popitem(last=False)
 
 
 def _checked(requests: Sequence[Mapping[str, Any]]) -> tuple[list[JudgeClip], list[Key], list[Failed | None]]:
-    """The clips that can be judged, the hashes of each (audio, reference), and for each request None or what is wrong with it."""
+    """The clips that can be judged, what each is known by, and for each request None or what is wrong with it."""
     clips: list[JudgeClip] = []
+    keys: list[Key] = []
     faults: list[Failed | None] = []
     for request in requests:
         audio, reference = _samples(request["audio"]), _samples(request.get("reference"))
         fault = _fault("audio", audio) or ("" if reference is None else _fault("reference", reference))
         faults.append(Failed("bad_clip", f"clip {request['clip_id']!r}: {fault}") if fault else None)
         if not fault and audio is not None:
-            clips.append(JudgeClip(str(request["clip_id"]), audio, int(request["sample_rate_hz"]), reference))
-    keys = [(audio_hash(clip.audio, clip.sample_rate_hz), audio_hash(clip.reference, clip.sample_rate_hz)) for clip in clips]
+            rate_hz, wording = int(request["sample_rate_hz"]), int(request.get("wording", 0))
+            clips.append(JudgeClip(str(request["clip_id"]), audio, rate_hz, reference, wording=wording))
+            keys.append(Key(audio_hash(audio, rate_hz), audio_hash(reference, rate_hz), wording, bool(request.get("fresh", False))))
     return clips, keys, faults
+
+
+def _place(judge: str, key: Key, text: str) -> Place:
+    return () if key.fresh else (judge, key.audio, key.reference, key.wording, text)
 
 
 def _fault(name: str, audio: np.ndarray | None) -> str:
