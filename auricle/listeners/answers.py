@@ -10,7 +10,9 @@ import numpy as np
 from auricle.judging.verdict import Failed, Scored, Span
 from auricle.listeners.descriptions import describe
 from auricle.listeners.labels import ARTEFACTS, Labels
-from auricle.listeners.questions import Question, Task
+from auricle.listeners.quality import Quality, quality_of
+from auricle.listeners.questions import RATED_TASKS, Question, Task
+from auricle.listeners.rated_answers import parse_rated, rated_answer
 
 SCORES = ("1", "2", "3", "4", "5")
 NONE = "none"
@@ -32,8 +34,12 @@ class ArtefactAnswer:
     spans: tuple[Span, ...] = ()
 
 
-def true_answer(asked: Question, labels: Labels, rng: np.random.Generator, other: Labels | None = None) -> str:
-    """What a perfect listener says. `other`: the first of two clips (`labels` belong to the second)."""
+def true_answer(asked: Question, labels: Labels | Quality, rng: np.random.Generator, other: Labels | None = None) -> str:
+    """What a perfect listener says. `other`: the first of two clips (`labels` are the second's). The rated tasks also take a Quality."""
+    if asked.task in RATED_TASKS:
+        return rated_answer(asked, quality_of(labels), rng)
+    if not isinstance(labels, Labels):
+        raise ValueError(f"true_answer: {asked.task!r} is about labels; people's ratings answer {', '.join(RATED_TASKS)}")
     if asked.task == "describe":
         return describe(labels, rng)
     if asked.task == "artefact":
@@ -64,6 +70,17 @@ def artefact_text(labels: Labels) -> str:
         return NONE
     spans = ", ".join(f"{start_s:.1f}-{max(end_s, start_s + 0.1):.1f}" for start_s, end_s in damage.spans)
     return f"{damage.artefact}: {spans} s"
+
+
+def parse_answer(asked: Question, text: str, duration_s: float) -> Scored | ArtefactAnswer | str | Failed:
+    """The answer to any question: `Choice` and descriptions as text, artefacts as ArtefactAnswer, all that have a score as Scored."""
+    if asked.task in RATED_TASKS:
+        return parse_rated(asked, text, duration_s)
+    if asked.task in SCORED_TASKS:
+        return parse_score(text)
+    if asked.task == "artefact":
+        return parse_artefact(text, duration_s)
+    return parse_choice(text) if asked.task == "compare" else parse_description(text)
 
 
 def parse_score(text: str) -> Scored | Failed:

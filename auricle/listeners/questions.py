@@ -1,96 +1,109 @@
 """What one can ask the listener, in several wordings each. The first wording of a task is the one that judges use."""
 
 from dataclasses import dataclass
-from typing import Literal, get_args
 
 import numpy as np
 
 from auricle.listeners.labels import DIMENSIONS
+from auricle.listeners.profiles import PROFILE_OF, ProfileName, prefix
+from auricle.listeners.quality import MEANINGS, NISQA_DIMENSIONS
+from auricle.listeners.wordings import (
+    ABOUT_ONE_DIMENSION,
+    CORE_TASKS,
+    DOUBLE_ENDED,
+    DOUBLE_ENDED_HELD_OUT,
+    HELD_OUT_WORDINGS,
+    RATED_TASKS,
+    TASKS,
+    WORDINGS,
+    Task,
+)
 
-Task = Literal["describe", "score", "dimension", "artefact", "compare", "reference"]
-TASKS: tuple[Task, ...] = get_args(Task)
-"""describe: free words. score: overall, 1-5. dimension: one aspect, 1-5. artefact: the worst one and when. compare: which of two clips is
-better. reference: overall, 1-5, of a clip with its clean original beside it."""
-
-WORDINGS: dict[Task, tuple[str, ...]] = {
-    "describe": (
-        "Describe how this speech sounds.",
-        "Give me an assessment of the quality of this speech sample.",
-        "What do you hear? Describe the quality of the recording.",
-        "Please describe noise, distortion and naturalness of this clip.",
-        "How does this recording sound?",
-        "Write a short report on the quality of this speech.",
-    ),
-    "score": (
-        "Rate the overall quality of this speech from 1 to 5.",
-        "How good is this recording overall, from 1 (bad) to 5 (excellent)?",
-        "Give an overall quality score between 1 and 5.",
-        "On a scale of 1 to 5, what is the quality of this clip?",
-        "Score the speech quality: 1 to 5.",
-        "What mean opinion score from 1 to 5 does this speech deserve?",
-    ),
-    "dimension": (
-        "Rate the {dimension} of this speech from 1 to 5, 5 is best.",
-        "From 1 (bad) to 5 (excellent), how is the {dimension}?",
-        "Give a score between 1 and 5 for {dimension}.",
-        "Score the aspect {dimension}: 1 to 5.",
-    ),
-    "artefact": (
-        "Which artefact is the worst, and when?",
-        "Name the main artefact and its time.",
-        "What is wrong with this clip, and from when to when?",
-        "Find the most severe damage and say where it is.",
-        "Which damage do you hear, at which time?",
-    ),
-    "compare": (
-        "Which clip sounds better, the first or the second?",
-        "Of these two clips, which one has the better quality?",
-        "First or second: which is better?",
-        "Say which recording you prefer, first or second.",
-    ),
-    "reference": (
-        "The first clip is the clean original. Rate the quality of the second from 1 to 5.",
-        "Compared with the first clip, the reference, how good is the second from 1 to 5?",
-        "The first clip is the reference. Score the second: 1 to 5.",
-    ),
-}
+__all__ = ["CORE_TASKS", "RATED_TASKS", "TASKS", "Question", "Task", "all_questions", "held_out_questions", "question", "random_question"]
 
 TWO_CLIPS: frozenset[Task] = frozenset({"compare", "reference"})
 
 
 @dataclass(frozen=True)
 class Question:
-    """One question. clips: how many audios go with it (1 or 2); dimension: only for the task of that name."""
+    """One question. dimension: for the tasks about one; double_ended: whether the clean reference is heard first; profile: who listens."""
 
     task: Task
     text: str
     dimension: str | None = None
+    double_ended: bool = False
+    profile: ProfileName = "neutral"
 
     @property
     def clips(self) -> int:
         """How many audios the question is about."""
-        return 2 if self.task in TWO_CLIPS else 1
+        return 2 if self.task in TWO_CLIPS or self.double_ended else 1
+
+    @property
+    def reference_first(self) -> bool:
+        """Whether the first of two audios is the clean original of the second."""
+        return self.double_ended or self.task == "reference"
 
 
-def question(task: Task, dimension: str | None = None, wording: int = 0) -> Question:
-    """The question in its `wording`-th form."""
-    if (task == "dimension") != (dimension is not None):
-        raise ValueError(f"question: task {task!r} with dimension {dimension!r}; a dimension goes with the task 'dimension' and no other")
-    if dimension is not None and dimension not in DIMENSIONS:
-        raise ValueError(f"question: no dimension {dimension!r}; choose one of {', '.join(DIMENSIONS)}")
-    return Question(task, WORDINGS[task][wording].format(dimension=dimension), dimension)
+def question(
+    task: Task,
+    dimension: str | None = None,
+    wording: int = 0,
+    *,
+    double_ended: bool = False,
+    profile: ProfileName = "neutral",
+    held_out: bool = False,
+) -> Question:
+    """The question in its `wording`-th form; held_out: in a form that training never sees. Raises ValueError for what cannot be asked."""
+    if (task in ABOUT_ONE_DIMENSION) != (dimension is not None):
+        raise ValueError(
+            f"question: task {task!r} with dimension {dimension!r}; a dimension goes with {', '.join(sorted(ABOUT_ONE_DIMENSION))}, no other"
+        )
+    if (double_ended or profile != "neutral" or held_out) and task not in RATED_TASKS:
+        raise ValueError(f"question: task {task!r} knows no double_ended, profile or held_out; those go with {', '.join(RATED_TASKS)}")
+    meaning = ""
+    if dimension is not None:
+        known = DIMENSIONS if task == "dimension" else tuple(MEANINGS)
+        if dimension not in known:
+            raise ValueError(f"question: no dimension {dimension!r} in task {task!r}; choose one of {', '.join(known)}")
+        meaning = MEANINGS.get(dimension, "")
+    text = (HELD_OUT_WORDINGS if held_out else WORDINGS)[task][wording].format(dimension=dimension, meaning=meaning)
+    if double_ended:
+        leads = DOUBLE_ENDED_HELD_OUT if held_out else DOUBLE_ENDED
+        text = leads[wording % len(leads)] + text
+    return Question(task, prefix(profile, wording, held_out=held_out) + text, dimension, double_ended, profile)
 
 
-def random_question(task: Task, rng: np.random.Generator) -> Question:
-    """The question in any of its wordings, about any dimension."""
-    dimension = str(rng.choice(DIMENSIONS)) if task == "dimension" else None
-    return question(task, dimension, int(rng.integers(len(WORDINGS[task]))))
+def random_question(
+    task: Task,
+    rng: np.random.Generator,
+    *,
+    dimensions: tuple[str, ...] = NISQA_DIMENSIONS[1:],
+    double_ended: bool = False,
+    profile: ProfileName = "neutral",
+) -> Question:
+    """The question in any of its wordings (lead-in and profile too), about any dimension: of `dimensions` for the rated tasks."""
+    dimension = None
+    if task in ABOUT_ONE_DIMENSION:
+        dimension = str(rng.choice(DIMENSIONS if task == "dimension" else dimensions))
+    asked = question(task, dimension, int(rng.integers(len(WORDINGS[task]))))
+    if task not in RATED_TASKS:
+        return asked
+    lead = DOUBLE_ENDED[int(rng.integers(len(DOUBLE_ENDED)))] if double_ended else ""
+    said = prefix(profile, int(rng.integers(len(PROFILE_OF[profile].prefixes))))
+    return Question(task, said + lead + asked.text, dimension, double_ended, profile)
 
 
-def all_questions() -> list[Question]:
+def all_questions(tasks: tuple[Task, ...] = CORE_TASKS) -> list[Question]:
     """Every question in every wording (for building vocabularies)."""
     found = []
-    for task, wordings in WORDINGS.items():
-        for wording in range(len(wordings)):
-            found += [question(task, name, wording) for name in (DIMENSIONS if task == "dimension" else (None,))]
+    for task in tasks:
+        names = (None,) if task not in ABOUT_ONE_DIMENSION else DIMENSIONS if task == "dimension" else NISQA_DIMENSIONS[1:]
+        found += [question(task, name, wording) for wording in range(len(WORDINGS[task])) for name in names]
     return found
+
+
+def held_out_questions(task: Task, dimension: str | None = None, *, double_ended: bool = False) -> list[Question]:
+    """The wordings of a rated task that training never sees."""
+    ways = range(len(HELD_OUT_WORDINGS[task]))
+    return [question(task, dimension, wording, double_ended=double_ended, held_out=True) for wording in ways]

@@ -8,6 +8,7 @@ from auricle.listeners.answers import (
     ArtefactAnswer,
     artefact_text,
     expected_score,
+    parse_answer,
     parse_artefact,
     parse_choice,
     parse_description,
@@ -126,12 +127,7 @@ def test_every_question_has_an_answer_that_parses() -> None:
     for task in TASKS:
         asked = random_question(task, rng)
         text = true_answer(asked, worse, rng, better)
-        parsed = {
-            "describe": parse_description,
-            "artefact": lambda answer: parse_artefact(answer, 3.0),
-            "compare": parse_choice,
-        }.get(task, parse_score)(text)
-        assert not isinstance(parsed, Failed)
+        assert not isinstance(parse_answer(asked, text, 3.0), Failed)
     assert true_answer(question("compare"), worse, rng, better) == "first"
     assert true_answer(question("compare"), better, rng, worse) == "second"
 
