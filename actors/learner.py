@@ -49,6 +49,7 @@ from auricle.learning.statistics import StepStatistics, merge, row_metrics
 from auricle.learning.supervised import enhancement_loss
 
 _WEIGHT, _TOTAL, _REFERENCE, _TARGET, _EPOCH = "row_weight", "total_weight", "reference_mean", "target", "epoch"
+_LABELLED = "labelled_weight"
 
 
 class PolicyLearner(PPOTorchLearner):
@@ -205,14 +206,17 @@ class PolicyLearner(PPOTorchLearner):
         if self.settings.anchor_gamma > 0:
             if rows.target is None:
                 raise LearningError("learner.anchor_gamma is above 0, but the scenes have no clean targets: set it to 0")
+            # Scenes without a target arrive with zeros for it. The mean is over the others: the anchor pulls alike whatever their share.
+            labelled = rows.target[chosen].any(axis=1) * weight
             batch[_TARGET] = self._tensor(rows.target[chosen])
+            batch[_LABELLED] = self._tensor(labelled.astype(np.float32)), max(1.0, float(sum(gather_objects(float(labelled.sum())))))
         return batch
 
     def _anchor(self, batch: dict[str, Any], fwd_out: dict[str, Tensor]) -> Tensor:
-        """The supervised loss of the policy's own mask, each row counted once so that shares add up like the others'."""
+        """The supervised loss of the policy's own mask, each labelled row counted once so that shares add up like the others'."""
         enhanced = self.policy.enhancer.apply_mask(batch[Columns.OBS][MIX], fwd_out[LOGITS].float())
         per_row = enhancement_loss(enhanced[batch[SCENE_ROW]], batch[_TARGET], self.settings.anchor)
-        return weighted_mean(per_row, batch[_WEIGHT], batch[_TOTAL])
+        return weighted_mean(per_row, *batch[_LABELLED])
 
     def _metrics(self, step: StepAdvantages) -> dict[str, float]:
         metrics = row_metrics(step.advantages, len(step.scenes)) | merge(gather_objects(self._statistics.sums()))

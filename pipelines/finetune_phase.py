@@ -120,9 +120,10 @@ class Phase:
         compares = any(find_judge(judge.kind_or_name).needs_reference for judge in settings.panel.judges)
         with_target = settings.learner.anchor_gamma > 0 or compares
         by_reference = settings.learner.resolved_advantages().baseline == "reference"
-        if settings.learner.anchor_gamma > 0 and any(scene.target is None for scene in scenes.train):
+        if settings.learner.anchor_gamma > 0 and all(scene.target is None for scene in scenes.train):
             raise ConfigError(
-                "learner.anchor_gamma is above 0, but some training scenes have no clean target: set it to 0 for unlabelled clips"
+                "learner.anchor_gamma is above 0, but no training scene has a clean target: set it to 0 for unlabelled clips, or name a "
+                "labelled corpus beside them (--set scenes.labelled=PATH)"
             )
         store = self._actor(WeightStore, settings.staleness.max_staleness + 2)
         self._publish(store, enhancer_folder, checkpoint)

@@ -29,7 +29,11 @@ def find_scenes(settings: Settings, enhancer: Enhancer) -> FinetuneScenes:
         )
     train, dev = (_usable(wanted.folder, split, enhancer) for split in (wanted.train_split, wanted.dev_split))
     train = train[: wanted.limit or None]
-    return FinetuneScenes(train if wanted.train_targets else _without_targets(train), dev if wanted.dev_targets else _without_targets(dev))
+    train = train if wanted.train_targets else _without_targets(train)
+    if wanted.labelled is not None:
+        # Both corpora may call a scene S00001, and a scene's samples are told by its id.
+        train += [replace(scene, scene_id=f"labelled-{scene.scene_id}") for scene in _usable(wanted.labelled, "train", enhancer)]
+    return FinetuneScenes(train, dev if wanted.dev_targets else _without_targets(dev))
 
 
 def _usable(folder: Path, split: Split, enhancer: Enhancer) -> list[Scene]:

@@ -51,6 +51,8 @@ class ScenesSettings(Config):
     """Whether the guard may use clean targets; without them it watches non-intrusive metrics only."""
     limit: NonNegativeInt = 0
     """Use at most this many training scenes; 0: all."""
+    labelled: Path | None = None
+    """A labelled corpus, learned from beside `folder`: what the anchor (learner.anchor_gamma) of a run on unlabelled clips holds on to."""
 
 
 class FinetuneSettings(Config):

@@ -224,6 +224,18 @@ def test_every_variant_takes_a_step(folder, values):
     assert ("anchor_loss" in report.metrics) == ("anchor_gamma" in values)
 
 
+def test_the_anchor_holds_to_the_labelled_scenes_alone(folder):
+    rows = stream_rows(folder, 0)
+    rows["target"] = rows["target"].copy()
+    rows["target"][4:] = 0.0  # the last two scenes have no target
+    kept = chosen(rows, [0, 1, 2, 3])
+    settings = {"anchor_gamma": 1.0, "epochs": 1}
+    both, labelled = (learner(folder, **settings).update_rows(some).metrics["anchor_loss"] for some in (rows, kept))
+    assert both == pytest.approx(labelled, rel=1e-5)
+    rows["target"][:] = 0.0
+    assert learner(folder, **settings).update_rows(rows).metrics["anchor_loss"] == 0.0
+
+
 def test_spans_move_the_knots_they_blame(folder):
     rows = stream_rows(folder, 0)
     rows["parts"][:] = 3.0  # a tie: only the spans tell the samples apart
