@@ -91,7 +91,7 @@ def speak(
 ) -> Utterance:
     """`text` spoken aloud; equal arguments give equal bytes.
 
-    voice: "language" or "language+variant", of `languages()` and `variants()`. pitch, pitch_range: 0-100, espeak-ng's scales (50 is the
+    voice: "language" or "language+variant", of `all_languages()` and `variants()`. pitch, pitch_range: 0-100, espeak-ng's scales (50 is the
     voice's own). rate_wpm: 80-450 words a minute. tract_scale: 0.7-1.4; above 1 all resonances and the pitch rise (a shorter vocal tract)
     at an unchanged speaking rate. Raises ConfigError for an unknown voice, SceneError where nothing can be said.
     """
@@ -114,6 +114,13 @@ def languages() -> tuple[str, ...]:
 
 
 @cache
+def all_languages() -> tuple[str, ...]:
+    """Every language and accent that espeak-ng speaks, by its identifiers."""
+    folder = Path(espeakng_loader.get_data_path()) / "lang"
+    return tuple(sorted({path.name.lower() for path in folder.rglob("*") if path.is_file()}))
+
+
+@cache
 def variants() -> tuple[str, ...]:
     """The voice variants: speakers, in espeak-ng's sense."""
     folder = Path(espeakng_loader.get_data_path()) / "voices" / "!v"
@@ -122,8 +129,8 @@ def variants() -> tuple[str, ...]:
 
 def _check(voice: str, pitch: int, pitch_range: int, rate_wpm: int, tract_scale: float) -> None:
     language, _, variant = voice.partition("+")
-    if language not in languages():
-        raise ConfigError(f"voice {voice!r}: no language {language!r}; choose one of {', '.join(languages())}")
+    if language not in all_languages():
+        raise ConfigError(f"voice {voice!r}: no language {language!r}; choose one of {', '.join(languages())}, or another of espeak-ng's")
     if variant and variant not in variants():
         raise ConfigError(f"voice {voice!r}: no variant {variant!r}; choose one of {', '.join(variants())}")
     bounds = {
