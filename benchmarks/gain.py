@@ -4,7 +4,8 @@
     python -m benchmarks.gain adaptation --corpus corpus/B --labelled-corpus corpus/A --seeds 0,1,2
 
 labelled: fine-tune on the corpus the enhancer was pretrained on. adaptation: fine-tune on UNLABELLED scenes of a new condition; its clean
-targets are seen by the evaluation alone. The control arm, `supervised`, goes on with supervised training (on the labelled corpus) from the
+targets are seen by the evaluation alone. With --labelled-corpus the old condition's labelled scenes are learned from beside them, for the
+anchor; without it there is none. The control arm, `supervised`, goes on with supervised training (on the labelled corpus) from the
 same pretrained enhancer, for the wall-clock time that the reward learning took, start-up left out. Everything runs through the verbs a user
 would type; held-out `eval` scenes are scored once, at the end. Prints a table: mean change to the pretrained enhancer with a 95 % interval
 for other seeds AND other speakers (variance over seeds + variance over speakers, Student's t: `two_way_interval`; with one seed over
@@ -63,6 +64,8 @@ def one_seed(arguments: argparse.Namespace, pretrained: Path, folder: Path, seed
     if not (run / "report.html").exists():
         targets = "true" if arguments.setting == "labelled" else "false"
         anchor = [] if arguments.setting == "labelled" else ["learner.anchor_gamma=0"]
+        if arguments.setting == "adaptation" and arguments.labelled_corpus:
+            anchor = [f"scenes.labelled={arguments.labelled_corpus}"]
         own = [
             *anchor,
             "run.name=reward",
