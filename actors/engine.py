@@ -88,12 +88,15 @@ def autocast(device: torch.device | str, precision: str) -> torch.autocast:
 class Engine:
     """A module, its AdamW, and DeepSpeed between them."""
 
-    def __init__(self, module: nn.Module, config: EngineConfig) -> None:
-        """Needs a group (`join_group`, `join_alone`); the module's parameters on rank 0 become everyone's."""
+    def __init__(self, module: nn.Module, config: EngineConfig, groups: list[dict[str, Any]] | None = None) -> None:
+        """Needs a group (`join_group`, `join_alone`); the module's parameters on rank 0 become everyone's.
+
+        groups: AdamW's parameter groups, for weight decay and betas of their own; by default all that requires a gradient, in one.
+        """
         if not dist.is_initialized():
             raise PoolError(_NO_GROUP)
         self.config = config
-        self._engine = _initialise(module, config)
+        self._engine = _initialise(module, config, groups)
         self.steps = 0
 
     @property
@@ -189,10 +192,11 @@ def read_state(folder: Path) -> dict[str, Any]:
         ) from error
 
 
-def _initialise(module: nn.Module, config: EngineConfig) -> Any:
+def _initialise(module: nn.Module, config: EngineConfig, groups: list[dict[str, Any]] | None) -> Any:
     deepspeed = _deepspeed()
     on_cpu = os.environ["DS_ACCELERATOR"] == "cpu"
-    optimizer = torch.optim.AdamW(module.parameters(), lr=config.lr, weight_decay=config.weight_decay)
+    trained = groups or [parameter for parameter in module.parameters() if parameter.requires_grad]
+    optimizer = torch.optim.AdamW(trained, lr=config.lr, weight_decay=config.weight_decay)
     settings: dict[str, Any] = {
         "train_micro_batch_size_per_gpu": 1,
         "gradient_accumulation_steps": 1,

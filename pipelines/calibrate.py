@@ -1,31 +1,28 @@
 """`auricle calibrate`: an audio language model learns to describe and rate speech, from clips damaged in labelled ways.
 
-The story: labelled clips (cached) -> a new listener -> training (goes on where it was stopped) -> the checkpoint folder, which loads in
+The story: labelled clips (cached) -> learner ranks -> training (goes on where it was stopped) -> the checkpoint folder, which loads in
 transformers and in vLLM -> the report on speakers and noises that training never heard.
 """
 
 import argparse
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-import torch
 from rich.console import Console
 from rich.markdown import Markdown
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
+from actors.cluster import cluster
 from auricle.errors import ConfigError
 from auricle.listeners.calibration import CalibrateConfig
-from auricle.listeners.checkpoint import Listener, load_listener, new_listener, save_listener
-from auricle.listeners.dataset import ClipSet, prepare
+from auricle.listeners.checkpoint import Listener, load_listener
+from auricle.listeners.dataset import prepare_folder, read_set
 from auricle.listeners.report import report_on, report_text, save_report
 from auricle.listeners.sources import Part, find_sources
-from auricle.listeners.training import Progress as TrainingProgress
-from auricle.listeners.training import train
-from pipelines.command import run_verb, verb_parser
+from pipelines.calibrate_run import LISTENER, CalibrateRun, bar
+from pipelines.command import leave, run_verb, verb_parser
 from pipelines.settings import Settings
+from pipelines.tracking import Tracker
 
-CHECKPOINT = "listener"
 EXAMPLES = [
     "auricle calibrate                                                     # espeak-ng voices and synthetic noise",
     "auricle calibrate --speech LibriSpeech/train-clean-100 --noise noises --set calibrate.output=runs/ear",
@@ -45,12 +42,11 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _calibrate(arguments: argparse.Namespace, settings: Settings) -> None:
     config = _resolved(arguments, settings.calibrate)
     console = Console(stderr=True)
-    torch.set_num_threads(max(1, torch.get_num_threads()))
-    held_out = _clips(config, "held-out", console)
+    held_out = read_set(_clips(config, "held-out", console))
     if arguments.report_only:
         listener = load_listener(arguments.report_only)
     else:
-        listener = _trained(config, _clips(config, "train", console), console)
+        listener = _trained(settings.model_copy(update={"calibrate": config}), console)
     console.print("measuring on held-out speakers and noises ...")
     data = config.data
     sources = find_sources("held-out", data.speech, data.noise, synthetic_share=data.synthetic_share, seed=data.seed)
@@ -75,40 +71,32 @@ def _resolved(arguments: argparse.Namespace, config: CalibrateConfig) -> Calibra
     return config.model_copy(update={"data": data})
 
 
-def _clips(config: CalibrateConfig, part: Part, console: Console) -> ClipSet:
-    """The labelled clips of one part, from the cache or made now."""
-    with _bar(console) as bar:
-        task = bar.add_task(f"{part} clips", total=None)
-        clips = prepare(
+def _clips(config: CalibrateConfig, part: Part, console: Console) -> Path:
+    """The folder of the labelled clips of one part, from the cache or made now."""
+    with bar(console) as progress:
+        task = progress.add_task(f"{part} clips", total=None)
+        return prepare_folder(
             config.data,
             part,
             config.cache,
             processes=config.processes,
-            progress=lambda done, total: bar.update(task, completed=done, total=total),
+            progress=lambda done, total: progress.update(task, completed=done, total=total),
         )
-        bar.update(task, completed=len(clips), total=len(clips))
-    return clips
 
 
-def _trained(config: CalibrateConfig, clips: ClipSet, console: Console) -> Listener:
-    """A new listener, trained and saved; the saved form is what comes back, so that the report is about the file."""
-    listener = new_listener(config.listener, config.training.seed)
-    with _bar(console) as bar:
-        task = bar.add_task("training", total=config.training.steps, note="")
-
-        def report(progress: TrainingProgress) -> None:
-            bar.update(task, completed=progress.step, description=f"training (loss {progress.loss:.2f})")
-
-        train(listener, clips, config.training, config.output, report=report)
-    folder = config.output / CHECKPOINT
-    save_listener(listener, folder, half=config.half)
-    console.print(f"listener: {folder}")
-    return load_listener(folder)
-
-
-def _bar(console: Console) -> Progress:
-    return Progress(TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn(), console=console)
+def _trained(settings: Settings, console: Console) -> Listener:
+    config = settings.calibrate
+    sets = [_clips(config, "train", console)]
+    run = CalibrateRun(config, settings.learner_pool)
+    settings = settings.model_copy(
+        update={"run": settings.run.model_copy(update={"name": run.path.name, "folder": run.path.parent, "seed": config.training.seed})}
+    )
+    with cluster(settings.cluster, namespace=f"calibrate-{run.path.name}"), Tracker(settings.run, run.path, kind="calibrate") as tracker:
+        tracker.log_settings(settings)
+        listener = run.train(sets, tracker, console)
+    console.print(f"listener: {run.path / LISTENER}", highlight=False)
+    return listener
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    leave(main())

@@ -4,6 +4,8 @@ Without them the listener takes the top mel bands for a sign of distortion, and 
 pleases. No synthetic held-out set shows that; rated recordings do (docs/log.md).
 """
 
+from dataclasses import dataclass
+
 import numpy as np
 import torch
 from jaxtyping import Float
@@ -17,16 +19,25 @@ EQUALISER_KNOTS, EQUALISER_DB = 5, 2.5
 FLOOR_LOG10 = (-9.5, -7.5)
 
 
-def augment(
-    log10_power: Float[Tensor, "batch mels frames"], rng: np.random.Generator, sample_rate_hz: int = 16_000
-) -> Float[Tensor, "batch mels frames"]:
-    """Each clip through its own random recording chain: what a microphone, a codec's band limit and a quiet room may add."""
-    batch, mels, _ = log10_power.shape
-    gain_db = _equaliser(rng, batch, mels) + _band_limit(rng, batch, mels, sample_rate_hz)
-    gain = torch.from_numpy(10 ** (gain_db / 10)).to(log10_power.dtype)[..., None]
-    floor = torch.from_numpy(10 ** rng.uniform(*FLOOR_LOG10, size=(batch, 1, 1))).to(log10_power.dtype)
-    power = torch.pow(10.0, log10_power) - POWER_FLOOR
-    return torch.log10(power.clamp_min(0.0) * gain + floor + POWER_FLOOR)
+@dataclass(frozen=True)
+class RecordingChains:
+    """What a microphone, a codec's band limit and a quiet room may add: one chain a clip."""
+
+    gain_db: Float[np.ndarray, "batch mels"]
+    floor_log10: Float[np.ndarray, " batch"]
+
+    @classmethod
+    def draw(cls, rng: np.random.Generator, batch: int, mels: int, sample_rate_hz: int = 16_000) -> "RecordingChains":
+        """`batch` random chains."""
+        gain_db = _equaliser(rng, batch, mels) + _band_limit(rng, batch, mels, sample_rate_hz)
+        return cls(gain_db, rng.uniform(*FLOOR_LOG10, size=batch))
+
+    def apply(self, log10_power: Float[Tensor, "some mels frames"], rows: np.ndarray) -> Float[Tensor, "some mels frames"]:
+        """The clips `rows` of the batch, each through its own chain."""
+        gain = torch.from_numpy(10 ** (self.gain_db[rows] / 10)).to(log10_power.dtype)[..., None]
+        floor = torch.from_numpy(10 ** self.floor_log10[rows]).to(log10_power.dtype)[:, None, None]
+        power = torch.pow(10.0, log10_power) - POWER_FLOOR
+        return torch.log10(power.clamp_min(0.0) * gain + floor + POWER_FLOOR)
 
 
 def _equaliser(rng: np.random.Generator, batch: int, mels: int) -> Float[np.ndarray, "batch mels"]:

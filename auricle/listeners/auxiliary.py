@@ -1,5 +1,8 @@
 """A regression head beside the language model: it teaches the audio tower to hear before the decoder learns to speak."""
 
+from collections.abc import Sequence
+from dataclasses import dataclass
+
 import numpy as np
 import torch
 from jaxtyping import Float
@@ -10,6 +13,18 @@ from auricle.listeners.labels import ARTEFACTS, AUDIBLE, DIMENSIONS, Labels
 SCORES = 1 + len(DIMENSIONS)
 LOCAL_SHARE = 0.75
 """An artefact that covers less of the clip than this has a place in time."""
+
+
+@dataclass(frozen=True)
+class AuxiliaryOutput:
+    """scores: quality, dimensions and severities on the scale of `auxiliary_targets`. local: logits of a local artefact, by token."""
+
+    scores: Float[Tensor, "batch scores"]
+    local: Float[Tensor, "batch tokens"]
+
+    def rows(self, count: int) -> "AuxiliaryOutput":
+        """Those of the first `count` sounds."""
+        return AuxiliaryOutput(self.scores[:count], self.local[:count])
 
 
 class AuxiliaryHead(nn.Module):
@@ -24,18 +39,24 @@ class AuxiliaryHead(nn.Module):
         self.scores = nn.Linear(128, SCORES + len(ARTEFACTS))
         self.local = nn.Sequential(nn.LayerNorm(hidden_size), nn.Linear(hidden_size, 1))
 
-    def loss(self, tokens: Float[Tensor, "batch tokens hidden"], labels: list[Labels], clip_s: float) -> Float[Tensor, ""]:
-        """Huber loss of scores and severities plus cross entropy of the local mask."""
-        targets, local = auxiliary_targets(labels, tokens.shape[1], clip_s)
+    def forward(self, tokens: Float[Tensor, "batch tokens hidden"]) -> AuxiliaryOutput:
+        """What the head reads from audio tokens."""
         pooled = torch.cat([tokens.mean(1), tokens.amax(1)], dim=-1)
-        regression = nn.functional.smooth_l1_loss(self.scores(self.pooled(pooled)), targets, beta=0.3)
-        # Local artefacts are rare: a hit weighs more than a miss.
-        weight = torch.tensor(3.0)
-        return regression + 0.3 * nn.functional.binary_cross_entropy_with_logits(self.local(tokens)[..., 0], local, pos_weight=weight)
+        return AuxiliaryOutput(self.scores(self.pooled(pooled)), self.local(tokens)[..., 0])
+
+
+def auxiliary_loss(output: AuxiliaryOutput, labels: Sequence[Labels], clip_s: float) -> Float[Tensor, " batch"]:
+    """For each clip: Huber loss of scores and severities plus cross entropy of the local mask."""
+    scores, local = (part.to(output.scores.device) for part in auxiliary_targets(labels, output.local.shape[1], clip_s))
+    regression = nn.functional.smooth_l1_loss(output.scores.float(), scores, beta=0.3, reduction="none").mean(1)
+    # Local artefacts are rare: a hit weighs more than a miss.
+    weight = scores.new_tensor(3.0)
+    mask = nn.functional.binary_cross_entropy_with_logits(output.local.float(), local, pos_weight=weight, reduction="none")
+    return regression + 0.3 * mask.mean(1)
 
 
 def auxiliary_targets(
-    labels: list[Labels], tokens: int, clip_s: float
+    labels: Sequence[Labels], tokens: int, clip_s: float
 ) -> tuple[Float[Tensor, "batch scores"], Float[Tensor, "batch tokens"]]:
     """Scores scaled to about -1..1 with quality counted first, then severities 0..1; and the share of each token a local artefact fills."""
     scores = np.zeros((len(labels), SCORES + len(ARTEFACTS)), dtype=np.float32)

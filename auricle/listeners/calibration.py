@@ -4,7 +4,7 @@ Apart from the modules that they configure, so that the command line can print t
 """
 
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from pydantic import PositiveInt
 
@@ -53,6 +53,23 @@ class DatasetConfig(Config):
     """Every draw comes from it."""
 
 
+class TrainableConfig(Config):
+    """Which parts of the listener learn. The bridge between encoder and decoder always does."""
+
+    encoder: Literal["all", "queries", "frozen"] = "all"
+    """The audio encoder: all of it, the queries of its attention only (as SpeechQualityLLM, arXiv 2512.08238, for AST), or nothing."""
+    decoder: Literal["all", "lora", "frozen"] = "all"
+    """The language model: all of it, low-rank adapters that are merged into it in the end, or nothing."""
+    lora_rank: PositiveInt = 16
+    """Rank of the adapters."""
+    lora_alpha: PositiveInt = 32
+    """The adapters' scale, times the rank."""
+    lora_targets: tuple[str, ...] = ("q_proj", "k_proj")
+    """Names of the decoder's linear layers that get adapters."""
+    four_bit: bool = False
+    """Whether a pretrained decoder is held in 4 bits (nf4) beside its adapters; needs a CUDA device and the package bitsandbytes."""
+
+
 class TrainingConfig(Config):
     """The training loop."""
 
@@ -80,6 +97,10 @@ class TrainingConfig(Config):
     """Longest gradient; longer ones are scaled down."""
     checkpoint_steps: int = 500
     """Steps between two checkpoints to resume from."""
+    zero_stage: Literal[0, 1, 2, 3] = 0
+    """What DeepSpeed spreads over the learner's ranks: 0 nothing, 1 optimiser state, 2 gradients too, 3 parameters too."""
+    precision: Literal["fp32", "bf16"] = "fp32"
+    """Arithmetic of the layers; bf16 is torch's autocast, parameters stay fp32."""
     seed: int = 0
     """Weights, order of clips, questions, wording and augmentation come from it."""
 
@@ -99,6 +120,9 @@ class CalibrateConfig(Config):
     """Processes that make labelled clips."""
     half: bool = True
     """Whether weights are stored as float16, which is half the size; they are computed with as float32."""
+    start: Path | None = None
+    """Checkpoint folder of a listener to go on from; its network is used, whatever `listener` says. None: a new one."""
     listener: ListenerConfig = ListenerConfig()
     data: DatasetConfig = DatasetConfig()
+    trainable: TrainableConfig = TrainableConfig()
     training: TrainingConfig = TrainingConfig()

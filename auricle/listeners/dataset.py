@@ -6,7 +6,7 @@ number i depends on the seed and i only, so that any number of processes makes t
 
 import hashlib
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import asdict, dataclass
 from multiprocessing import get_context
@@ -16,7 +16,7 @@ import numpy as np
 from jaxtyping import Float16, Float32, Int64
 
 from auricle.audio import normalise_loudness
-from auricle.errors import MetricError
+from auricle.errors import EmptyCorpusError, MetricError
 from auricle.files import replacing
 from auricle.listeners.calibration import DatasetConfig
 from auricle.listeners.degradations import degrade
@@ -45,6 +45,36 @@ class ClipSet:
         return len(self.labels)
 
 
+class JoinedSets:
+    """Several sets, one after the other, without reading them into memory. Raises EmptyCorpusError where their shapes differ."""
+
+    def __init__(self, sets: Sequence[ClipSet]) -> None:
+        shapes = {one.features.shape[1:] for one in sets}
+        if len(shapes) != 1:
+            raise EmptyCorpusError(f"calibrate: sets of clips of different shapes {sorted(shapes)} (mels, frames); prepare them alike")
+        self.features = _JoinedRows([one.features for one in sets])
+        self.references = _JoinedRows([one.references for one in sets])
+        self.lengths = np.concatenate([one.lengths for one in sets])
+        self.labels = [label for one in sets for label in one.labels]
+        self.kinds = [kind for one in sets for kind in one.kinds]
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+
+class _JoinedRows:
+    """Arrays of equal shape but for their first axis, read row by row."""
+
+    def __init__(self, arrays: Sequence[np.ndarray]) -> None:
+        self._arrays = arrays
+        self._starts = np.cumsum([0, *(len(array) for array in arrays)])
+        self.shape = (int(self._starts[-1]), *arrays[0].shape[1:])
+
+    def __getitem__(self, rows: np.ndarray) -> np.ndarray:
+        places = np.searchsorted(self._starts, rows, side="right") - 1
+        return np.stack([self._arrays[place][row - self._starts[place]] for place, row in zip(places, rows, strict=True)])
+
+
 @dataclass(frozen=True)
 class LabelledClip:
     """One clip as sound, at -26 LUFS, with its clean original."""
@@ -59,12 +89,19 @@ def prepare(
     config: DatasetConfig, part: Part, cache: Path, *, processes: int, progress: Callable[[int, int], None] | None = None
 ) -> ClipSet:
     """The set of one part: read from the cache, or made there. `progress(done, total)` is called as clips come in."""
+    return read_set(prepare_folder(config, part, cache, processes=processes, progress=progress))
+
+
+def prepare_folder(
+    config: DatasetConfig, part: Part, cache: Path, *, processes: int, progress: Callable[[int, int], None] | None = None
+) -> Path:
+    """As `prepare`: the folder of the set."""
     sources = _sources(config, part)
     count = config.clips if part == "train" else config.held_out_clips
     folder = Path(cache) / f"{part}-{_fingerprint(config, sources, count)}"
     if not (folder / "labels.jsonl").is_file():
         _make(config, part, count, folder, processes, progress)
-    return read_set(folder)
+    return folder
 
 
 def read_set(folder: Path) -> ClipSet:
@@ -75,6 +112,12 @@ def read_set(folder: Path) -> ClipSet:
     return ClipSet(
         features, references, np.asarray(lengths), [labels_from_dict(line["labels"]) for line in lines], [line["kind"] for line in lines]
     )
+
+
+def read_sets(folders: Sequence[Path]) -> "ClipSet | JoinedSets":
+    """One or several sets as one."""
+    sets = [read_set(folder) for folder in folders]
+    return sets[0] if len(sets) == 1 else JoinedSets(sets)
 
 
 def make_clip(config: DatasetConfig, part: Part, sources: Sources, index: int) -> LabelledClip:
