@@ -3,7 +3,6 @@
 Under stage 3 each rank averages the part of a parameter that it holds; the whole is put together only where it is asked for.
 """
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import torch
@@ -50,9 +49,7 @@ class AveragedWeights:
         tensors = load_file(path)
         if set(tensors) != set(self._average):
             odd = sorted(set(tensors) ^ set(self._average))[:3]
-            raise CheckpointError(
-                f"{path}: belongs to a training of other parameters ({', '.join(odd)} ...); name another calibrate.output"
-            )
+            raise CheckpointError(f"{path}: belongs to a training of other parts ({', '.join(odd)} ...); name another output folder")
         for name, parameter in self._parameters.items():
             self._average[name].copy_(_part(tensors[name], parameter))
 
@@ -62,7 +59,8 @@ class AveragedWeights:
             return own
         parts = [torch.empty_like(own) for _ in range(dist.get_world_size())]
         dist.all_gather(parts, own)
-        return torch.cat(parts)[: parameter.ds_numel].view(parameter.ds_shape)
+        shape = parameter.ds_shape  # type: ignore[attr-defined]
+        return torch.cat(parts)[: shape.numel()].view(shape)
 
 
 def _is_partitioned(parameter: nn.Parameter) -> bool:
@@ -71,18 +69,13 @@ def _is_partitioned(parameter: nn.Parameter) -> bool:
 
 def _held(parameter: nn.Parameter) -> Tensor:
     """What this rank holds of a parameter."""
-    return parameter.ds_tensor if _is_partitioned(parameter) else parameter
+    return parameter.ds_tensor if _is_partitioned(parameter) else parameter  # type: ignore[attr-defined]
 
 
 def _part(whole: Tensor, parameter: nn.Parameter) -> Tensor:
     if not _is_partitioned(parameter):
         return whole
-    size, rank = parameter.ds_tensor.numel(), dist.get_rank()
+    size, rank = _held(parameter).numel(), dist.get_rank()
     padded = torch.zeros(size * dist.get_world_size(), dtype=whole.dtype)
     padded[: whole.numel()] = whole.flatten()
     return padded[rank * size : (rank + 1) * size]
-
-
-def named(tensors: dict[str, Tensor], prefix: str) -> Iterator[tuple[str, Tensor]]:
-    """Those whose names begin with `prefix`, without it."""
-    return ((name.removeprefix(prefix), tensor) for name, tensor in tensors.items() if name.startswith(prefix))

@@ -195,7 +195,7 @@ def read_state(folder: Path) -> dict[str, Any]:
 def _initialise(module: nn.Module, config: EngineConfig, groups: list[dict[str, Any]] | None) -> Any:
     deepspeed = _deepspeed()
     on_cpu = os.environ["DS_ACCELERATOR"] == "cpu"
-    trained = groups or [parameter for parameter in module.parameters() if parameter.requires_grad]
+    trained = groups or [{"params": [parameter for parameter in module.parameters() if parameter.requires_grad]}]
     optimizer = torch.optim.AdamW(trained, lr=config.lr, weight_decay=config.weight_decay)
     settings: dict[str, Any] = {
         "train_micro_batch_size_per_gpu": 1,

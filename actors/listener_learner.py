@@ -53,7 +53,9 @@ class ListenerLearner:
 
     def train(self, steps: int) -> dict[str, float]:
         """`steps` optimiser steps; their mean loss and gradient norm. Collective. Raises LearningError: it diverged."""
-        began, losses, norms, training = time.monotonic(), [], [], self.config.training
+        began, training = time.monotonic(), self.config.training
+        losses: list[float] = []
+        norms: list[float] = []
         for _ in range(steps):
             losses.append(self._step(norms))
         mean = float(np.mean(np.sum(gather_objects(losses), axis=0)))

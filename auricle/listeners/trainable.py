@@ -45,8 +45,8 @@ def choose_trained(listener: Listener, chosen: TrainableConfig) -> None:
         parameter.requires_grad_(chosen.encoder == "all" or (chosen.encoder == "queries" and any(part in f".{name}" for part in QUERIES)))
     if chosen.encoder == "queries" and not any(parameter.requires_grad for parameter in encoder.parameters()):
         raise ConfigError(
-            "calibrate.trainable.encoder = 'queries': this encoder has no queries of its own; take encoder.kind 'ast' or 'whisper', or train "
-            "'all' of it"
+            "calibrate.trainable.encoder = 'queries': this encoder has no queries of its own; take encoder.kind 'ast' or 'whisper', or "
+            "train 'all' of it"
         )
     if chosen.decoder == "lora":
         _add_adapters(decoder, chosen)

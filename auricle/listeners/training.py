@@ -33,10 +33,17 @@ Forward = Callable[[Tensor, Tensor, Sequence[Turns]], Heard]
 class Clips(Protocol):
     """What is learned from: `auricle.listeners.dataset.ClipSet`, or several of them. Arrays are log10 mel power, before scaling."""
 
-    features: Any
-    references: Any
-    lengths: Any
-    labels: Sequence[Any]
+    @property
+    def features(self) -> Any: ...
+
+    @property
+    def references(self) -> Any: ...
+
+    @property
+    def lengths(self) -> Any: ...
+
+    @property
+    def labels(self) -> Sequence[Any]: ...
 
     def __len__(self) -> int: ...
 
