@@ -2,10 +2,10 @@
 
 import re
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Literal
 
 from auricle.listeners.labels import ARTEFACTS
-from auricle.listeners.quality import MOS, NISQA_DIMENSIONS
+from auricle.listeners.quality import NISQA_DIMENSIONS
 from auricle.listeners.questions import Question
 from auricle.listeners.wordings import RATED_TASKS
 
@@ -17,10 +17,11 @@ CATEGORIES = ("very bad", "poor", "fair", "good", "excellent")
 DEGREES = ("slight", "noticeable", "strong", "severe")
 
 _TIME = r"[0-9]{1,2}\.[0-9]"
-TIMES = rf"{_TIME} to {_TIME}(?:, {_TIME} to {_TIME})*"
+TIMES = rf"{_TIME} to {_TIME}(?:, {_TIME} to {_TIME}){{0,11}}"
 CLAUSE = rf"({'|'.join(DEGREES)}) ({'|'.join(map(re.escape, ARTEFACTS))}) (throughout|from {TIMES} seconds)"
 """How an explanation names a damage: degree, artefact, place."""
-_SENTENCE = rf"[A-Z][A-Za-z,' -]{{2,120}}(?:{_TIME}[A-Za-z,' -]{{1,40}}){{0,16}}\. "
+# Numbers only where they are times: a model that has not learned the form cannot wander off in digits.
+_SENTENCE = rf"[A-Z][A-Za-z,' -]{{2,120}}(?: from {TIMES} seconds)?\. "
 _DIMENSION_SCORES = ", ".join(rf"{name} ({SCORE})" for name in NISQA_DIMENSIONS[1:])
 SCORES_SENTENCE = rf"Scores: {_DIMENSION_SCORES}, overall ({SCORE})\."
 EXPLANATION = rf"((?:{_SENTENCE}){{1,6}}){SCORES_SENTENCE}"
@@ -28,10 +29,10 @@ EXPLANATION = rf"((?:{_SENTENCE}){{1,6}}){SCORES_SENTENCE}"
 
 @dataclass(frozen=True)
 class Grammar:
-    """regex: a pattern that the whole answer matches. choice: the answers there are. json: a JSON schema."""
+    """regex: a pattern that the whole answer matches (the capturing groups mean nothing). choice: the answers there are."""
 
-    kind: Literal["regex", "choice", "json"]
-    value: Any
+    kind: Literal["regex", "choice"]
+    value: str | list[str]
 
 
 def grammar_of(asked: Question) -> Grammar:
@@ -41,7 +42,9 @@ def grammar_of(asked: Question) -> Grammar:
     if asked.task == "dim_categ":
         return Grammar("choice", [f"{category_of(float(score))}, {score}" for score in DECIMALS])
     if asked.task == "multi_dim":
-        return Grammar("json", _schema())
+        # A regex rather than a JSON schema: vLLM lets a schema's blanks go on for ever, and ours is one line.
+        scores = ", ".join(f'"{name}": {SCORE}' for name in NISQA_DIMENSIONS)
+        return Grammar("regex", rf"\{{{scores}\}}")
     if asked.task == "explanatory":
         return Grammar("regex", EXPLANATION.replace("(?:", "("))
     raise ValueError(f"grammar_of: no grammar for task {asked.task!r}; there is one for {', '.join(RATED_TASKS)}")
@@ -50,13 +53,3 @@ def grammar_of(asked: Question) -> Grammar:
 def category_of(score: float) -> str:
     """The word for a 1-5 score."""
     return CATEGORIES[min(4, max(0, int(score + 0.5) - 1))]
-
-
-def _schema() -> dict[str, Any]:
-    values = [int(text[0]) + int(text[2]) / 10 for text in DECIMALS]
-    return {
-        "type": "object",
-        "properties": {name: {"enum": values} for name in (MOS, *NISQA_DIMENSIONS[1:])},
-        "required": [*NISQA_DIMENSIONS],
-        "additionalProperties": False,
-    }

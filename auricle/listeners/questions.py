@@ -57,7 +57,7 @@ def question(
     """The question in its `wording`-th form; held_out: in a form that training never sees. Raises ValueError for what cannot be asked."""
     if (task in ABOUT_ONE_DIMENSION) != (dimension is not None):
         raise ValueError(
-            f"question: task {task!r} with dimension {dimension!r}; a dimension goes with {', '.join(sorted(ABOUT_ONE_DIMENSION))}, no other"
+            f"question: task {task!r} with dimension {dimension!r}; a dimension goes with {', '.join(sorted(ABOUT_ONE_DIMENSION))} only"
         )
     if (double_ended or profile != "neutral" or held_out) and task not in RATED_TASKS:
         raise ValueError(f"question: task {task!r} knows no double_ended, profile or held_out; those go with {', '.join(RATED_TASKS)}")

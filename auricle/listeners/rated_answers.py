@@ -1,7 +1,7 @@
 """Answers to the five tasks of SpeechQualityLLM (arXiv 2512.08238): true ones, and strict parsers.
 
-A true answer says what the clip's scores are, and what was done to it and when. It never says where the clip comes from: names of conditions,
-codecs or corpora leak into the released model's answers, and then 480 of 480 explanations are the same sentence.
+A true answer says what the clip's scores are, and what was done to it and when. It never says where the clip comes from: names of
+conditions, codecs or corpora leak into the released model's answers, and then 480 of 480 explanations are the same sentence.
 """
 
 import json
@@ -33,7 +33,7 @@ _LITERAL = re.compile(r"[1-4]\.[0-9]|5\.0|[1-5]")
 
 
 def rated_answer(asked: Question, truth: Quality, rng: np.random.Generator) -> str:
-    """What a perfect listener of the question's profile says. Raises ValueError where the truth lacks a dimension that the question needs."""
+    """What a perfect listener of the question's profile says. Raises ValueError where the truth lacks a dimension that is needed."""
     quality = heard_by(asked.profile, truth, rng)
     needed = dimensions_needed(asked)
     missing = [name for name in needed if name not in quality.scores]
