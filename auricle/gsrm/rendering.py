@@ -1,0 +1,61 @@
+"""The features as text, for a language model that reads them, and what a model that has not learned to is told."""
+
+import numpy as np
+
+from auricle.gsrm.answers import NATURALNESS, SOUND, Form
+from auricle.gsrm.features import CLIP_MEASURES, VOWEL_FEATURES
+from auricle.gsrm.findings import PITCH_SUBJECTS, Findings
+from auricle.gsrm.normalisation import FEATURE_WORDS, NO_BIN
+
+NOT_MEASURED = "none"
+
+_EVIDENCE = """Your whole answer has six lines, in this form and in these words (at most three claims a line, or `none`):
+context: 11 vowels; pitch 110-160 Hz in most vowels; rate high
+sounds: noise highest
+positive: pitch slope level in many vowels; melody usual
+issue: clarity lowest; voice missing in some vowels; duration highest in few vowels
+"""
+_JUDGEMENT = "judgement: the voice is mostly natural; the sound is badly damaged\n"
+_EXAMPLES: dict[Form, str] = {
+    "evidence": _EVIDENCE + _JUDGEMENT + "score: 1.8",
+    "judgement": f"Answer in two lines of this form:\n{_JUDGEMENT}score: 1.8",
+    "score": "Answer in one line of this form:\nscore: 1.8",
+}
+
+
+def rendered(findings: Findings, *, pitch: bool = True, most_vowels: int = 40) -> str:
+    """Counts, the clip's measures as deciles, and a line of bins for each vowel (evenly chosen ones of more than `most_vowels`)."""
+    measures = [name for name in CLIP_MEASURES if pitch or name not in PITCH_SUBJECTS]
+    features = [name for name in VOWEL_FEATURES if pitch or name not in PITCH_SUBJECTS]
+    head = f"{findings.duration_s:.1f} s; speech {findings.speech_s:.1f} s; {findings.vowels} vowels"
+    if pitch:
+        head += f"; {findings.unvoiced} without voice"
+    lines = [head, "; ".join(f"{name} {_decile(findings.decile(name))}" for name in measures), "vowels: " + ", ".join(features)]
+    rows = range(findings.vowels)
+    if findings.vowels > most_vowels:
+        rows = np.unique(np.linspace(0, findings.vowels - 1, most_vowels).round().astype(int)).tolist()
+    for row in rows:
+        words = [_word(name, int(findings.bins[row, VOWEL_FEATURES.index(name)])) for name in features]
+        lines.append(f"{row + 1}: {', '.join(words)}")
+    return "\n".join(lines)
+
+
+def instructions(form: Form) -> str:
+    """What a general language model has to know to answer; our own has learned it."""
+    return f"""You judge how good a recording of speech sounds, from acoustic features that were measured of it.
+The first line counts; the second gives deciles, 0 (least) to 9 (most), among ordinary and damaged speech: noise is the level between words,
+clarity the ratio of harmonics to noise, brightness the share of high frequencies, rate the vowels a second; melody, dynamics and rhythm are
+the spread of pitch, intensity and duration over the vowels. Then each vowel has a line: its pitch in Hz, its slope (falling, level, rising),
+and lowest, low, usual, high or highest for the other features, for this speaker and this kind of vowel; "{NOT_MEASURED}": no voice was found.
+Evidence is the context, sounds other than speech, what is positive, and what is an issue. Claim only what the lines show; few, some, many
+and most vowels mean up to 25, 50, 75 and 100 %. The voice is {", ".join(NATURALNESS)};
+the sound is {", ".join(SOUND)}. The score goes from 1.0 (bad) to 5.0 (excellent).
+{_EXAMPLES[form]}"""
+
+
+def _decile(decile: int) -> str:
+    return NOT_MEASURED if decile == NO_BIN else str(decile)
+
+
+def _word(feature: str, place: int) -> str:
+    return NOT_MEASURED if place == NO_BIN else FEATURE_WORDS[feature][place]
