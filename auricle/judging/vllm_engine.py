@@ -13,10 +13,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import soundfile
 import torch
-from pydantic import PositiveInt
 
-from auricle.config import Config
 from auricle.errors import EnvironmentSetupError, JudgeError
+from auricle.judging.engine_options import EngineOptions
 from auricle.listeners.configuration import AuricleListenerConfig
 
 if TYPE_CHECKING:
@@ -29,25 +28,6 @@ ENVIRONMENT = {
     "VLLM_LOGGING_LEVEL": "ERROR",
 }
 """In-process and quiet; what is set already wins. An engine of several processes is 1.5 to 3 times slower on two cores."""
-
-
-class EngineOptions(Config):
-    """vLLM's engine arguments that depend on the machine; `extra` takes any other by vLLM's name."""
-
-    max_model_len: PositiveInt = 1024
-    """Longest prompt and answer together, in tokens (audio tokens included)."""
-    max_num_seqs: PositiveInt = 32
-    """Sequences in flight."""
-    max_num_batched_tokens: PositiveInt = 4096
-    """Tokens of one engine step."""
-    cache_mib: PositiveInt = 128
-    """Memory of the key-value cache on a CPU, in MiB. A GPU uses `gpu_memory_share`."""
-    gpu_memory_share: float = 0.5
-    """Share of a GPU's memory that the engine may use, 0-1."""
-    dtype: str = "auto"
-    """float32 on a CPU, the checkpoint's own on a GPU; or as vLLM names it."""
-    extra: dict[str, Any] = {}
-    """Further arguments of vllm.LLM, such as {"tensor_parallel_size": 2, "enable_lora": true}."""
 
 
 def start_engine(model: str, revision: str, options: EngineOptions, *, audios: int = 1) -> "LLM":
