@@ -1,4 +1,4 @@
-"""Questions with their true answers, drawn for a batch of clips: what a listener learns the five tasks from."""
+"""Questions with their true answers, drawn for a batch of clips: the course from which a listener learns the five tasks."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -9,11 +9,16 @@ from pydantic import Field, model_validator
 
 from auricle.config import Config
 from auricle.listeners.labels import Labels
+from auricle.listeners.lessons import Lesson
 from auricle.listeners.profiles import ProfileName
 from auricle.listeners.quality import NISQA_DIMENSIONS, Quality, quality_of
 from auricle.listeners.questions import Question, random_question
 from auricle.listeners.rated_answers import rated_answer
+from auricle.listeners.turns import Exchange
 from auricle.listeners.wordings import ABOUT_ONE_DIMENSION, RATED_TASKS, Task
+
+LONG: frozenset[Task] = frozenset({"multi_dim", "explanatory"})
+"""Tasks whose answers are long: padded among themselves."""
 
 _Name = TypeVar("_Name", bound=str)
 
@@ -74,6 +79,26 @@ def training_pairs(
         asked = random_question(task, rng, dimensions=known, double_ended=both, profile=profile)
         pairs.append(Pair(row, asked, rated_answer(asked, quality, rng)))
     return pairs
+
+
+def question_lessons(
+    truths: Sequence[Labels | Quality],
+    rng: np.random.Generator,
+    config: PairsConfig | None = None,
+    *,
+    references: Sequence[bool] | None = None,
+) -> list[Lesson]:
+    """`training_pairs` as lessons: the short answers, then the long ones. A double-ended question hears its clip's reference first."""
+    pairs = training_pairs(truths, rng, config, references=references)
+    lessons = []
+    for group in ([pair for pair in pairs if (pair.asked.task in LONG) == long] for long in (False, True)):
+        if group:
+            exchanges = [
+                Exchange(pair.asked.text, pair.answer, (len(truths) + pair.row, pair.row) if pair.asked.double_ended else (pair.row,))
+                for pair in group
+            ]
+            lessons.append(Lesson(tuple(exchanges), len(group) / len(pairs)))
+    return lessons
 
 
 def _fits(task: Task, quality: Quality, dimensions: tuple[str, ...]) -> bool:

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from auricle.judging.verdict import Failed, Scored, Span
 from auricle.listeners.grammars import CATEGORIES, DECIMALS, category_of, grammar_of
 from auricle.listeners.labels import Damage, Labels, make_labels
-from auricle.listeners.pairs import PairsConfig, training_pairs
+from auricle.listeners.pairs import PairsConfig, question_lessons, training_pairs
 from auricle.listeners.profiles import PROFILES, heard_by
 from auricle.listeners.quality import MOS, NISQA_DIMENSIONS, Quality, quality_of, vote_spread
 from auricle.listeners.questions import RATED_TASKS, held_out_questions, question, random_question
@@ -215,3 +215,14 @@ def test_pairs_ask_only_what_the_truth_can_answer() -> None:
         training_pairs([only_mos], rng, PairsConfig(tasks={"multi_dim": 1.0}))
     with pytest.raises(ValueError, match="rated task"):
         PairsConfig(tasks={"describe": 1.0})
+
+
+def test_a_double_ended_question_hears_the_clips_own_reference_first() -> None:
+    rng = np.random.default_rng(0)
+    lessons = question_lessons([labels_of(2.0, NOISY)] * 60, rng, PairsConfig(double_ended=0.5))
+    assert sum(len(lesson.exchanges) for lesson in lessons) == 60
+    assert sum(lesson.weight for lesson in lessons) == pytest.approx(1.0)
+    audios = [exchange.audios for lesson in lessons for exchange in lesson.exchanges]
+    assert sorted(heard[-1] for heard in audios) == list(range(60))
+    assert {len(heard) for heard in audios} == {1, 2}
+    assert all(heard[0] == 60 + heard[1] for heard in audios if len(heard) == 2)
