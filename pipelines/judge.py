@@ -35,6 +35,8 @@ EXAMPLES = (
     "auricle judge recordings/ --judges listener,sentiment,dnsmos > verdicts.jsonl",
     "auricle judge enhanced/ --reference clean/ --lengths align       # references are found by file name",
     "auricle judge talk.mp4 --serve                                   # through the Serve panel, as finetune does",
+    "auricle judge --self-check --judges listener,sentiment           # is it fit to reward anything? with a page to listen on",
+    "auricle judge --self-check --ratings mos.csv                     # and does it agree with people?",
 )
 
 JudgeBlock = Callable[[list[dict[str, Any]]], list[dict[str, dict[str, Any]]]]
@@ -53,20 +55,34 @@ class Recording:
 def main(argv: Sequence[str] | None = None) -> int:
     """Entry point; exit status 1 where a file could not be judged in full."""
     parser = verb_parser("judge", "Verdicts of the panel on audio or video files, as JSON lines (one a file).", EXAMPLES)
-    parser.add_argument("files", nargs="+", type=Path, metavar="FILE", help="audio or video files; a folder means every such file below it")
+    parser.add_argument("files", nargs="*", type=Path, metavar="FILE", help="audio or video files; a folder means every such file below it")
     parser.add_argument(
         "--reference", type=Path, metavar="PATH", help="clean reference: a file for all, or a folder with files of the same names"
     )
-    parser.add_argument("--judges", metavar="NAME,NAME", help=f"the panel's judges to ask, or others by kind ({', '.join(BUILT_IN)})")
+    parser.add_argument(
+        "--judges", "--judge", metavar="NAME,NAME", help=f"the panel's judges to ask, or others by kind ({', '.join(BUILT_IN)})"
+    )
     parser.add_argument(
         "--lengths", choices=("equal", "crop", "align"), default="equal", help="if a reference's length differs (default: equal)"
     )
     parser.add_argument("--serve", action="store_true", help="judge through Ray Serve instead of in this process")
+    check = parser.add_argument_group("checking the judges themselves")
+    check.add_argument("--self-check", action="store_true", help="no files: probes of every judge, with pass or fail (section check)")
+    check.add_argument(
+        "--ratings", type=Path, nargs="+", default=[], metavar="CSV", help="recordings rated by people: correlations with them"
+    )
+    check.add_argument("--output", type=Path, default=Path("runs/check"), help="folder of the check's report (default: runs/check)")
     return run_verb(parser, _story, argv)
 
 
 def _story(arguments: argparse.Namespace, settings: Settings) -> int:
     panel = _panel(settings.panel, arguments)
+    if arguments.self_check:
+        from pipelines.judge_check import self_check
+
+        return self_check(panel, settings, arguments.output, arguments.ratings)
+    if not arguments.files:
+        raise ConfigError("no files to judge; name some, or check the judges themselves with --self-check")
     files = _expand(arguments.files)
     failed = 0
     with _clean_stdout() as lines, _progress(len(files)) as advance, _judging(panel, settings, arguments.serve) as judge:
@@ -93,7 +109,7 @@ def _panel(panel: PanelConfig, arguments: argparse.Namespace) -> PanelConfig:
     for name in dict.fromkeys(name.strip() for name in names):
         judge = own.get(name) or JudgeConfig(name=name, reads="listener" if find_judge(name).reads else "")
         needs = find_judge(judge.kind_or_name).needs_reference
-        if needs and arguments.reference is None:
+        if needs and arguments.reference is None and not arguments.self_check:
             raise ConfigError(f"--judges {name}: it compares with a clean reference; give one with --reference")
         if needs and arguments.lengths != "equal":
             judge = judge.model_copy(update={"options": judge.options | {"lengths": arguments.lengths}})

@@ -5,6 +5,7 @@ from pathlib import Path
 from pydantic import NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt
 
 from actors.settings import ClusterSettings, RewardConfig, RolloutConfig
+from auricle.checking.config import CheckConfig
 from auricle.config import Config
 from auricle.enhancers.chunks import ChunkConfig
 from auricle.enhancers.exploration import ExplorationConfig
@@ -94,6 +95,7 @@ class Settings(Config):
     staleness: StalenessConfig = StalenessConfig()
     reward: RewardConfig = RewardConfig()
     panel: PanelConfig = PanelConfig()
+    check: CheckConfig = CheckConfig()
     learner: LearnerConfig = LearnerConfig()
     learner_pool: LearnerPoolConfig = LearnerPoolConfig()
     guard: GuardConfig = GuardConfig()

@@ -6,11 +6,11 @@ from concurrent.futures import ThreadPoolExecutor
 from types import TracebackType
 from typing import Any
 
-from auricle.judging.judge import Identity, Judge, JudgeClip, judge_safely
+from auricle.judging.judge import Choice, Identity, Judge, JudgeClip, judge_safely
 from auricle.judging.panel import JudgeConfig, PanelConfig
 from auricle.judging.registry import build_judge
-from auricle.judging.sitting import Sitting
-from auricle.judging.verdict import Verdict
+from auricle.judging.sitting import Sitting, at_loudness
+from auricle.judging.verdict import Failed, Verdict
 
 
 class LocalBench:
@@ -26,6 +26,10 @@ class LocalBench:
         """See `sitting.Bench`. A call that passed its deadline runs to its end in the thread; what it says then is not used."""
         verdicts = await asyncio.get_running_loop().run_in_executor(self._thread, judge_safely, self._judge, clips)
         return verdicts, self._judge.identity
+
+    def compare(self, pairs: Sequence[tuple[JudgeClip, JudgeClip]]) -> list[Choice | Failed] | None:
+        """See `Judge.compare`."""
+        return self._thread.submit(self._judge.compare, pairs).result()
 
     def close(self) -> None:
         """Close the judge in its thread, and end the thread."""
@@ -58,6 +62,11 @@ class LocalPanel:
     def judge(self, requests: Sequence[Mapping[str, Any]]) -> list[dict[str, dict[str, Any]]]:
         """One answer a request; see `Sitting.judge`."""
         return self._loop.run(self._sitting.judge(requests))
+
+    def compare(self, judge: str, pairs: Sequence[tuple[JudgeClip, JudgeClip]]) -> list[Choice | Failed] | None:
+        """Which clip of each pair one judge prefers, at the panel's loudness; None where it compares no pairs."""
+        lufs = self._config.loudness_lufs
+        return self._benches[judge].compare([(at_loudness(first, lufs), at_loudness(second, lufs)) for first, second in pairs])
 
     def _close(self) -> None:
         for bench in self._benches.values():

@@ -180,15 +180,14 @@ def _samples(audio: Any) -> np.ndarray | None:
     return None if audio is None or not len(audio) else np.ascontiguousarray(audio, dtype=np.float32)
 
 
+def at_loudness(clip: JudgeClip, lufs: float) -> JudgeClip:
+    """The clip, and its reference, at one loudness."""
+    reference = None if clip.reference is None else normalise_loudness(clip.reference, clip.sample_rate_hz, lufs)
+    return replace(clip, audio=normalise_loudness(clip.audio, clip.sample_rate_hz, lufs), reference=reference)
+
+
 def _levelled(clips: Sequence[JudgeClip], lufs: float) -> list[JudgeClip]:
-    return [
-        replace(
-            clip,
-            audio=normalise_loudness(clip.audio, clip.sample_rate_hz, lufs),
-            reference=None if clip.reference is None else normalise_loudness(clip.reference, clip.sample_rate_hz, lufs),
-        )
-        for clip in clips
-    ]
+    return [at_loudness(clip, lufs) for clip in clips]
 
 
 def _words(hearing: Hearing) -> str:
