@@ -20,16 +20,17 @@ from jaxtyping import Float
 from auricle.config import Config
 from auricle.errors import MetricError
 from auricle.gsrm.activity import ActivityConfig, Stretch, active_frames, speech_stretches
+from auricle.gsrm.bands import band_measures
 from auricle.gsrm.nuclei import NucleiConfig, Vowel, find_nuclei, formant_class
-from auricle.gsrm.praat import RATE_HZ, STEP_S, Track, formants_hz, sound_of, track
+from auricle.gsrm.praat import Track, formants_hz, sound_of, track
 
 VOWEL_FEATURES = ("pitch", "pitch variation", "pitch slope", "intensity", "intensity variation", "duration")
 """In the order of every [vowels, 6] array here."""
 
-CLIP_MEASURES = ("noise", "clarity", "brightness", "rate", "melody", "dynamics", "rhythm")
+CLIP_MEASURES = ("noise", "clarity", "brightness", "depth", "crispness", "flutter", "rate", "melody", "dynamics", "rhythm")
 """noise: level of the quietest tenth of frames below the loudest tenth, in dB (0: no pause is quieter than speech). clarity: harmonics to
-noise of voiced vowels, in dB. brightness: level of 4-8 kHz relative to 0.3-3 kHz in speech, in dB. rate: vowels a second of speech. melody,
-dynamics: standard deviation over vowels of their pitch level (semitones) and intensity level (dB). rhythm: that of their log duration."""
+noise of voiced vowels, in dB. brightness, depth, crispness, flutter: see `bands`. rate: vowels a second of speech. melody, dynamics:
+standard deviation over vowels of their pitch level (semitones) and intensity level (dB). rhythm: that of their log duration."""
 
 SHORTEST_S = 0.3
 _VOICED_FRAMES = 3
@@ -130,7 +131,7 @@ def _clip_measures(
         [
             quiet_db - loud_db,
             _harmonicity_db(found, vowels),
-            _brightness_db(audio, sample_rate_hz, found, config),
+            *band_measures(audio, sample_rate_hz, found, active_frames(found, config.activity)),
             len(vowels) / speech_s if speech_s > 0 else np.nan,
             np.std(12 * np.log2(pitches)) if len(pitches) >= _VOICED_FRAMES else np.nan,
             np.std(values[:, 3]) if several else np.nan,
@@ -145,18 +146,3 @@ def _harmonicity_db(found: Track, vowels: Sequence[Vowel]) -> float:
     strength = np.concatenate(frames) if frames else np.zeros(0)
     strength = np.clip(strength[strength > 0], 0.01, 0.9999)
     return float(np.mean(10 * np.log10(strength / (1 - strength)))) if len(strength) else float("nan")
-
-
-def _brightness_db(audio: np.ndarray, sample_rate_hz: int, found: Track, config: FeaturesConfig) -> float:
-    """Power of 4-8 kHz relative to 0.3-3 kHz in frames of speech, in dB."""
-    active = active_frames(found, config.activity)
-    hop, size = round(STEP_S * sample_rate_hz), round(2 * STEP_S * sample_rate_hz)
-    starts = np.maximum(0, np.round(found.times_s[active] * sample_rate_hz).astype(int) - size // 2)
-    starts = starts[starts + size <= len(audio)]
-    if not len(starts) or sample_rate_hz < RATE_HZ // 2:
-        return float("nan")
-    frames = np.asarray(audio)[starts[:, None] + np.arange(size)] * np.hanning(size)
-    power = np.square(np.abs(np.fft.rfft(frames, axis=1))).mean(axis=0)
-    frequency = np.fft.rfftfreq(size, 1 / sample_rate_hz)
-    high, low = (power[(frequency >= bottom) & (frequency < top)].sum() for bottom, top in ((4000, 8000), (300, 3000)))
-    return float(10 * np.log10((high + 1e-12 * hop) / (low + 1e-12 * hop)))

@@ -5,6 +5,7 @@ never do is made here: a flat or exaggerated melody, pitch that jumps from vowel
 tempo. Severities are ours, on 0-1; no person has rated them.
 """
 
+import itertools
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal, get_args
@@ -108,7 +109,7 @@ def _stretch(manipulation: parselmouth.Data, vowels: Sequence[Vowel], factors: S
 def _with_gains(audio: Audio, sample_rate_hz: int, vowels: Sequence[Vowel], gains_db: np.ndarray) -> Audio:
     """Each vowel and what is nearest to it, louder or softer, faded into one another."""
     times_s = np.arange(len(audio)) / sample_rate_hz
-    borders = [(left.end_s + right.start_s) / 2 for left, right in zip(vowels[:-1], vowels[1:], strict=True)]
+    borders = [(left.end_s + right.start_s) / 2 for left, right in itertools.pairwise(vowels)]
     gain_db = np.asarray(gains_db)[np.searchsorted(borders, times_s)]
     smooth_db = gaussian_filter1d(gain_db, _SMOOTH_S * sample_rate_hz)
     louder = audio * 10 ** (smooth_db / 20)

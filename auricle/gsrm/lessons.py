@@ -5,7 +5,8 @@
               +--> naturalness 1-5   +--> sound 1-5 (PESQ)      +--true claims, chosen by the damage--> answer
 
 Every claim of an answer is true of the measured features, by construction; what was done to the clip only decides which true claims are
-called an issue. Nothing else of the labels is in the text: no damage by name, no level in dB. The score is 1 + (sound - 1)(naturalness - 1) / 4.
+called an issue. Nothing else of the labels is in the text: no damage by name, no level in dB. The score is
+1 + (sound - 1)(naturalness - 1) / 4.
 """
 
 import json
@@ -36,17 +37,17 @@ DAMAGED_SHARE = 0.65
 AUDIBLE = 0.12
 
 DAMAGE_SUBJECTS: Mapping[str, tuple[str, ...]] = {
-    "noise": ("noise high", "clarity low", VOICE),
-    "correlated noise": ("clarity low", "brightness high", VOICE),
-    "muffling": ("brightness low",),
-    "clipping": ("clarity low", "brightness", "dynamics"),
-    "drop-outs": ("intensity variation high", "dynamics high", "rhythm"),
-    "over-suppression": (VOICE, "clarity low", "brightness", "intensity variation high"),
-    "musical noise": ("noise high", "clarity low"),
-    "reverberation": ("noise high", "clarity low", "rate"),
+    "noise": ("noise high", "depth low", "crispness low", "clarity low", VOICE),
+    "correlated noise": ("crispness low", "clarity low", "brightness high", VOICE),
+    "muffling": ("brightness low", "crispness low"),
+    "clipping": ("clarity low", "brightness", "crispness low", "depth low"),
+    "drop-outs": ("flutter high", "intensity variation high", "dynamics high"),
+    "over-suppression": ("flutter high", "brightness low", VOICE, "clarity low"),
+    "musical noise": ("flutter high", "noise high", "crispness low"),
+    "reverberation": ("depth low", "crispness low", "noise high", "clarity low"),
     "level jumps": ("intensity", "dynamics high"),
-    "garbling": ("clarity low", "pitch slope", "pitch variation high"),
-    "no speech": (VOICE, "clarity low", "rate", "noise high"),
+    "garbling": ("clarity low", "flutter", "pitch slope", "pitch variation high"),
+    "no speech": (VOICE, "clarity low", "rate", "depth low", "noise high"),
 }
 """Which evidence speaks of each artefact of `auricle.listeners.labels`; see `flaws.SUBJECTS`."""
 
@@ -69,7 +70,7 @@ class Record:
 
 
 def make_record(part: Part, sources: Sources, index: int, seed: int, clip_s: float) -> Record:
-    """Record number `index`; it depends on part, seed and index only. Raises MetricError after 20 draws that nothing could be measured of."""
+    """Record number `index`; it depends on part, seed and index only. Raises MetricError after 20 draws without a measurement."""
     for attempt in range(20):
         rng = np.random.default_rng([seed, 7, 0 if part == "train" else 1, index, attempt])
         try:

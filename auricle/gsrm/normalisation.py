@@ -6,15 +6,13 @@ spread are the clip's own, drawn towards the population's: as if `prior_vowels` 
 """
 
 from collections.abc import Iterable, Mapping, Sequence
-from pathlib import Path
 
 import numpy as np
 from jaxtyping import Float, Int64
-from pydantic import Field, ValidationError, field_validator
+from pydantic import Field, field_validator
 
 from auricle.config import Config
 from auricle.errors import CheckpointError
-from auricle.files import replacing
 from auricle.gsrm.features import CLIP_MEASURES, VOWEL_FEATURES, Measured
 
 PITCH_EDGES_HZ = (85.0, 110.0, 160.0, 220.0, 280.0, 390.0)
@@ -35,7 +33,6 @@ NO_BIN = -1
 """The bin of what could not be measured."""
 
 _PITCH = VOWEL_FEATURES.index("pitch")
-FILE = "norms.json"
 
 Six = tuple[float, float, float, float, float, float]
 
@@ -108,22 +105,6 @@ class Norms(Config):
             ],
             dtype=np.int64,
         )
-
-    def save(self, folder: Path) -> None:
-        """Write FILE into the folder."""
-        with replacing(folder / FILE) as temporary:
-            temporary.write_text(self.model_dump_json(indent=1) + "\n", encoding="utf-8")
-
-
-def load_norms(folder: Path) -> Norms:
-    """The norms of a checkpoint folder. Raises CheckpointError where they are missing or damaged."""
-    path = Path(folder) / FILE
-    try:
-        return Norms.model_validate_json(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise CheckpointError(f"{path}: not there; make the checkpoint with `python -m auricle.gsrm.train`") from None
-    except ValidationError as error:
-        raise CheckpointError(f"{path}: not norms of GSRM's features: {error.errors()[0]['msg']}") from error
 
 
 def fit_norms(clips: Sequence[Measured], *, prior_vowels: float = 25.0) -> Norms:

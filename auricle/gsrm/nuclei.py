@@ -4,6 +4,7 @@ After de Jong & Wempe (2009): a syllable's nucleus is a peak of intensity with a
 300-3000 Hz, where fricatives and hum are weak. A nucleus reaches as far as the level stays near its peak and the voice goes on.
 """
 
+import itertools
 from typing import NamedTuple
 
 import numpy as np
@@ -61,7 +62,7 @@ def find_nuclei(track: Track, stretches: list[Stretch], config: NucleiConfig) ->
     peaks, _ = find_peaks(level, prominence=config.dip_db, height=loud_db - config.below_peak_db)
     strength = np.maximum.reduce([np.roll(track.strength, shift) for shift in (-2, -1, 0, 1, 2)])
     kept = [int(peak) for peak in peaks if strength[peak] >= config.strength and _within(stretches, float(track.times_s[peak]))]
-    borders = [0, *(left + int(np.argmin(level[left:right])) for left, right in zip(kept[:-1], kept[1:], strict=True)), len(level)]
+    borders = [0, *(left + int(np.argmin(level[left:right])) for left, right in itertools.pairwise(kept)), len(level)]
     vowels = []
     for place, peak in enumerate(kept):
         first, last = _reach(level, track.strength, peak, borders[place], borders[place + 1], config)

@@ -1,5 +1,7 @@
 """The features as text, for a language model that reads them, and what a model that has not learned to is told."""
 
+from typing import Literal
+
 import numpy as np
 
 from auricle.gsrm.answers import NATURALNESS, SOUND, Form
@@ -40,16 +42,29 @@ def rendered(findings: Findings, *, pitch: bool = True, most_vowels: int = 40) -
     return "\n".join(lines)
 
 
-def instructions(form: Form) -> str:
+_MEASURES = """noise is the level between words; clarity the ratio of harmonics to noise; brightness the share of high frequencies;
+depth and crispness how far low and high bands rise and fall; flutter how they jump; rate the vowels a second; melody, dynamics and rhythm
+the spread of pitch, intensity and duration over the vowels"""
+_FEATURES = f"""You are given acoustic features that were measured of it. The first line counts; the second gives deciles, 0 (least) to 9
+(most), among ordinary and damaged speech: {_MEASURES}.
+Then each vowel has a line: its pitch in Hz, its slope (falling, level, rising), and lowest, low, usual, high or highest for the other
+features, for this speaker and this kind of vowel; "{NOT_MEASURED}": no voice was found. Claim only what the lines show."""
+_SOUND = f"""Listen to it. Evidence is about the vowels (pitch, pitch variation, pitch slope, intensity, intensity variation, duration; lowest,
+low, usual, high or highest for this speaker; falling, level or rising slopes) and about the clip: {_MEASURES}.
+It is checked against measurements: claim only what you hear."""
+
+LISTENING = "Listen to this speech. Write down your evidence, then judge it."
+"""What our own listeners are asked."""
+
+
+def instructions(form: Form, way: Literal["read", "listen"] = "read") -> str:
     """What a general language model has to know to answer; our own has learned it."""
-    return f"""You judge how good a recording of speech sounds, from acoustic features that were measured of it.
-The first line counts; the second gives deciles, 0 (least) to 9 (most), among ordinary and damaged speech: noise is the level between words,
-clarity the ratio of harmonics to noise, brightness the share of high frequencies, rate the vowels a second; melody, dynamics and rhythm are
-the spread of pitch, intensity and duration over the vowels. Then each vowel has a line: its pitch in Hz, its slope (falling, level, rising),
-and lowest, low, usual, high or highest for the other features, for this speaker and this kind of vowel; "{NOT_MEASURED}": no voice was found.
-Evidence is the context, sounds other than speech, what is positive, and what is an issue. Claim only what the lines show; few, some, many
-and most vowels mean up to 25, 50, 75 and 100 %. The voice is {", ".join(NATURALNESS)};
-the sound is {", ".join(SOUND)}. The score goes from 1.0 (bad) to 5.0 (excellent).
+    given = _FEATURES if way == "read" else _SOUND
+    return f"""You judge how good a recording of speech sounds.
+{given}
+Evidence is the context, sounds other than speech, what is positive, and what is an issue; few, some, many and most vowels mean up to 25,
+50, 75 and 100 %. The voice is {", ".join(NATURALNESS)}; the sound is {", ".join(SOUND)}.
+The score goes from 1.0 (bad) to 5.0 (excellent).
 {_EXAMPLES[form]}"""
 
 

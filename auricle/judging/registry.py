@@ -19,6 +19,7 @@ BUILT_IN = {
     "stoi": "auricle.judging.metric_judges:StoiJudge",
     "estoi": "auricle.judging.metric_judges:EstoiJudge",
     "si_sdr": "auricle.judging.metric_judges:SiSdrJudge",
+    "gsrm": "auricle.gsrm.judge:GsrmJudge",
 }
 """Registered name -> import path; imported only when asked for (the listener brings vLLM)."""
 

@@ -1,5 +1,7 @@
 """The tiny listener's tokenizer: byte-pair encoding learned from our own questions and answers, every digit a token of its own."""
 
+from collections.abc import Iterable
+
 import numpy as np
 from tokenizers import Regex, Tokenizer, decoders, models, pre_tokenizers, processors, trainers
 from transformers import PreTrainedTokenizerFast
@@ -14,12 +16,20 @@ SIZE = 896
 EXAMPLES = 4000
 
 
+PIECES = r"\d|\p{P}| ?[^\s\d\p{P}]+|\s"
+"""Digits and marks alone, so that "3" is one token wherever it stands; words with the blank before them."""
+
+
 def make_tokenizer(size: int = SIZE) -> PreTrainedTokenizerFast:
-    """A tokenizer of at most `size` tokens that encodes any text (bytes are its last resort) and keeps digits apart. Always the same."""
+    """The listener's tokenizer. Always the same."""
+    return learned_tokenizer(_texts(), size, PIECES)
+
+
+def learned_tokenizer(texts: Iterable[str], size: int, pieces: str) -> PreTrainedTokenizerFast:
+    """A tokenizer of at most `size` tokens that encodes any text (bytes are its last resort) and never joins what `pieces` parts."""
     tokenizer = Tokenizer(models.BPE())
-    # Digits and marks alone, so that "3" is one token wherever it stands; words with the blank before them.
-    pieces = pre_tokenizers.Split(Regex(r"\d|\p{P}| ?[^\s\d\p{P}]+|\s"), "isolated")
-    tokenizer.pre_tokenizer = pre_tokenizers.Sequence([pieces, pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False)])
+    split = pre_tokenizers.Split(Regex(pieces), "isolated")
+    tokenizer.pre_tokenizer = pre_tokenizers.Sequence([split, pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False)])
     tokenizer.decoder = decoders.ByteLevel()
     trainer = trainers.BpeTrainer(
         vocab_size=size,
@@ -27,7 +37,7 @@ def make_tokenizer(size: int = SIZE) -> PreTrainedTokenizerFast:
         initial_alphabet=sorted(pre_tokenizers.ByteLevel.alphabet()),
         show_progress=False,
     )
-    tokenizer.train_from_iterator(_texts(), trainer)
+    tokenizer.train_from_iterator(texts, trainer)
     tokenizer.post_processor = processors.TemplateProcessing(single=f"{BOS} $A", special_tokens=[(BOS, tokenizer.token_to_id(BOS))])
     return PreTrainedTokenizerFast(
         tokenizer_object=tokenizer,

@@ -1,0 +1,180 @@
+"""The judge that reasons: measured features, an evidence log, a judgement and a score, sampled K times (GSRM, arXiv 2602.13891).
+
+    clip --> windows --> features --+--> rendered --> text LLM (reads) ---+
+                |                   |                                     +--K samples--> parse --> check --> mean, spread
+                +-------------------|--> audio LLM (listens) -------------+                          ^
+                                    +----------------------------------------------------------------+
+
+`way = "read"`: a text LLM in vLLM sees the features. `way = "listen"`: an audio LLM hears the clip and is shown nothing; its evidence is
+checked against the same features. Either is our own checkpoint (a folder with gsrm.json), or any model of a hub, which is told how to
+answer.
+"""
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+from pydantic import Field, NonNegativeFloat, PositiveInt
+
+from auricle.config import Config
+from auricle.errors import JudgeError, MetricError
+from auricle.gsrm.answers import grammar
+from auricle.gsrm.evidence import CheckConfig
+from auricle.gsrm.features import Aligner, FeaturesConfig, measure
+from auricle.gsrm.findings import Findings, findings_of
+from auricle.gsrm.method import FILE, load_method
+from auricle.gsrm.rendering import LISTENING, instructions, rendered
+from auricle.gsrm.samples import verdict_of
+from auricle.judging.engine_options import EngineOptions
+from auricle.judging.hashing import content_hash, model_hash
+from auricle.judging.judge import Identity, Judge, JudgeClip
+from auricle.judging.verdict import Failed, Verdict
+from auricle.judging.vllm_engine import answer_messages, start_engine
+from auricle.listeners.windows import join, split
+
+if TYPE_CHECKING:
+    from vllm import SamplingParams
+
+SHIPPED = Path(__file__).resolve().parent.parent / "assets" / "gsrm"
+"""Our own small reader, trained by `python -m auricle.gsrm.train`."""
+LONGEST_ANSWER_TOKENS = 320
+
+
+class GsrmOptions(Config):
+    """A language model, what it is given, and how often it is asked."""
+
+    model: str = ""
+    """A checkpoint folder, or a hub id: a text model (Qwen/Qwen2.5-7B-Instruct) to read, an audio model (Qwen/Qwen2.5-Omni-7B) to listen.
+    Empty: the small reader of Auricle."""
+    revision: str = "main"
+    """Branch, tag or commit of a hub id."""
+    method: str = ""
+    """Folder of the gsrm.json with norms and form; empty: the model's own, or that of Auricle's reader."""
+    way: Literal["read", "listen"] = "read"
+    """Whether the model reads the features, or listens to the clip."""
+    samples: PositiveInt = 16
+    """Answers that are drawn of each window (K)."""
+    temperature: NonNegativeFloat = 1.0
+    """Of the draws, which are seeded by the clip's content."""
+    top_p: float = Field(default=0.6, gt=0.0, le=1.0)
+    """Nucleus of the draws."""
+    least_share: float = Field(default=0.5, gt=0.0, le=1.0)
+    """Share of the samples that have to parse and hold; with fewer the clip is Failed."""
+    constrained: bool = True
+    """Whether decoding is held to the grammar of answers."""
+    window_s: NonNegativeFloat = 0.0
+    """Longest stretch judged at once, in seconds; 0: what the method says."""
+    aligner: str = ""
+    """A CTC phoneme model for vowels, such as facebook/wav2vec2-lv-60-espeak-cv-ft; empty: the offline detector of nuclei."""
+    features: FeaturesConfig = FeaturesConfig()
+    """How clips are measured."""
+    check: CheckConfig = CheckConfig()
+    """How exactly evidence has to agree with the measurement."""
+    engine: EngineOptions = EngineOptions()
+    """The vLLM engine."""
+
+
+@dataclass(frozen=True)
+class Window:
+    """What is judged at once: a stretch of clip number `clip`."""
+
+    clip: int
+    start_s: float
+    audio: np.ndarray
+    sample_rate_hz: int
+
+
+class GsrmJudge(Judge):
+    """See the module. score: the mean of the samples that hold; dimensions: see `samples.verdict_of`."""
+
+    options: GsrmOptions
+
+    def __init__(self, options: GsrmOptions) -> None:
+        super().__init__(options)
+        self._folder = options.model or str(SHIPPED)
+        self._taught = (Path(self._folder) / FILE).is_file()
+        if not options.model and not self._taught:
+            raise JudgeError(f"gsrm: {SHIPPED} is not there; train one with `python -m auricle.gsrm.train` and name it in options.model")
+        self._method = load_method(Path(options.method or (self._folder if self._taught else SHIPPED)))
+        self._aligner = _aligner(options.aligner)
+        self._engine = start_engine(self._folder, options.revision, options.engine)
+
+    @cached_property
+    def identity(self) -> Identity:  # type: ignore[override]
+        """See `Judge.identity`."""
+        asked = self.options.model_dump(mode="json", exclude={"model", "revision", "engine"})
+        return Identity(content_hash([asked, self._method.model_dump(mode="json")]), model_hash(self._folder, self.options.revision))
+
+    def judge(self, clips: Sequence[JudgeClip]) -> list[Verdict]:
+        """See `Judge.judge`. All samples of all windows of all clips are one batch."""
+        windows = [
+            Window(index, start_s, audio, clip.sample_rate_hz) for index, clip in enumerate(clips) for start_s, audio in self._split(clip)
+        ]
+        found = [self._findings(window) for window in windows]
+        asked = [(window, part) for window, part in zip(windows, found, strict=True) if isinstance(part, Findings)]
+        texts = iter(self._answers(asked))
+        parts: list[list[tuple[float, Verdict]]] = [[] for _ in clips]
+        for window, part in zip(windows, found, strict=True):
+            parts[window.clip].append((window.start_s, part if isinstance(part, Failed) else self._verdict(part, next(texts))))
+        return [join(verdicts) for verdicts in parts]
+
+    def close(self) -> None:
+        """Free the engine."""
+        self._engine.llm_engine.engine_core.shutdown()
+
+    def _split(self, clip: JudgeClip) -> list[tuple[float, np.ndarray]]:
+        return split(clip.audio, clip.sample_rate_hz, self.options.window_s or self._method.window_s)
+
+    def _findings(self, window: Window) -> Findings | Failed:
+        try:
+            measured = measure(window.audio, window.sample_rate_hz, self.options.features, self._aligner)
+        except MetricError as error:
+            return Failed("metric", str(error))
+        return findings_of(measured, self._method.norms)
+
+    def _answers(self, asked: Sequence[tuple[Window, Findings]]) -> list[list[str]]:
+        """The samples of every window."""
+        if not asked:
+            return []
+        messages: list[Any] = [self._messages(window, findings) for window, findings in asked]
+        outputs = self._engine.chat(messages, [self._sampling(window) for window, _ in asked], use_tqdm=False)
+        return [[sample.text for sample in output.outputs] for output in outputs]
+
+    def _messages(self, window: Window, findings: Findings) -> list[dict[str, Any]]:
+        method = self._method
+        if self.options.way == "listen":
+            question = LISTENING if self._taught else instructions(method.form, way="listen")
+            return answer_messages(question, [window.audio], window.sample_rate_hz)
+        message = {"role": "user", "content": rendered(findings, pitch=method.pitch, most_vowels=method.most_vowels)}
+        return [message] if self._taught else [{"role": "system", "content": instructions(method.form)}, message]
+
+    def _sampling(self, window: Window) -> "SamplingParams":
+        from vllm import SamplingParams
+        from vllm.sampling_params import StructuredOutputsParams
+
+        options = self.options
+        # A seed from the sound, so that the same clip gets the same answers whenever it is judged.
+        seed = int.from_bytes(hashlib.sha256(np.ascontiguousarray(window.audio).data).digest()[:4], "little")
+        return SamplingParams(
+            n=options.samples if options.temperature else 1,
+            temperature=options.temperature,
+            top_p=options.top_p if options.temperature else 1.0,
+            seed=seed if options.temperature else None,
+            max_tokens=LONGEST_ANSWER_TOKENS,
+            structured_outputs=StructuredOutputsParams(regex=grammar(self._method.form)) if options.constrained else None,
+        )
+
+    def _verdict(self, findings: Findings, texts: Sequence[str]) -> Verdict:
+        return verdict_of(texts, self._method.form, findings, self.options.check, self.options.least_share)
+
+
+def _aligner(model: str) -> Aligner | None:
+    if not model:
+        return None
+    from auricle.gsrm.alignment import CtcAligner
+
+    return CtcAligner(model)
