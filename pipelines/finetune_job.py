@@ -9,18 +9,20 @@ import uuid
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import Any, Self
 
 from ray.exceptions import RayError
 from ray.serve.exceptions import RayServeException
+from ray.serve.handle import DeploymentHandle
 
 from actors.coordinator import Committed, StepReport
 from actors.panel import start_panel, stop_panel
 from auricle.enhancers.assets import default_enhancer
-from auricle.errors import AuricleError
+from auricle.errors import AuricleError, DeadlineError
 from auricle.ledger import account
 from pipelines.command import EXIT_ERROR, EXIT_INTERRUPTED, EXIT_OK
 from pipelines.display import Display
+from pipelines.finetune_check import check_before_the_run
 from pipelines.finetune_guard import GuardWatch
 from pipelines.finetune_metrics import StepMetrics
 from pipelines.finetune_phase import Phase
@@ -60,7 +62,8 @@ class FinetuneJob:
     def __enter__(self) -> Self:
         self.display.phase("starting the judges")
         try:
-            start_panel(self.settings.panel, app_name=self._panel_app)
+            handle = start_panel(self.settings.panel, app_name=self._panel_app)
+            self._check_judges(handle)
             self._guard.start(self.scenes.dev, self.enhancer_folder, self._panel_app)
         except BaseException:
             stop_panel(app_name=self._panel_app)
@@ -127,6 +130,19 @@ class FinetuneJob:
         report = build_report(self.run.path)
         publish_run(self.tracker, self.run.path)
         self.note(f"report: {report}")
+
+    def _check_judges(self, handle: DeploymentHandle) -> None:
+        """Refuse judges that are not fit to reward anything (`finetune_check`)."""
+        self.display.phase("checking the judges")
+        deadline_s = 2 * max(judge.deadline_s for judge in self.settings.panel.judges)
+
+        def ask(requests: list[dict[str, Any]]) -> list[dict[str, dict[str, Any]]]:
+            try:
+                return handle.judge.remote(requests).result(timeout_s=deadline_s)
+            except TimeoutError:
+                raise DeadlineError(f"the panel did not answer within {deadline_s:g} s; raise the judges' deadline_s") from None
+
+        check_before_the_run(self.settings, ask, self.run.path / "check", self.note)
 
     def _write_samples(self, enhancer: Path) -> None:
         """Clips to hear. What goes wrong here costs the clips, not the report of a finished run."""

@@ -22,12 +22,14 @@ RATE_HZ = 16_000
 CLEAN, LIGHT, HEAVY = "clean", "light", "heavy"
 SEVERITIES = {LIGHT: (0.2, 0.35), HEAVY: (0.7, 1.0)}
 """Severities (0-1, auricle.listeners.labels) of damage that is plainly audible, and of damage that nobody can miss."""
+LIGHT_SUPPRESSION = (0.2, 0.5)
+"""A mask that took less than this took nothing."""
 PLANTED_KINDS = ("drop-outs", "noise", "clipping", "correlated noise")
 PLANTED_SHARE = (0.05, 0.6)
 """Least and largest share of a clip that a planted artefact covers: less is hard to mark, more is the whole clip."""
 NO_SPEECH_WAYS = ("noise", "tones", "modulated", "gated")
 STEP_DB = 6.0
-DRAWS = 80
+DRAWS = 20
 ENGLISH = "en-us"
 
 
@@ -86,22 +88,23 @@ class _Makers:
         self._sources: Sources = find_sources("held-out", config.speech, config.noise, synthetic_share=0.0, seed=config.seed)
         self._variants = sorted({voice.partition("+")[2] for voice in self._sources.voices})
         self._material: dict[int, tuple[Audio, Audio]] = {}
+        self._made: dict[tuple[int, str, str], tuple[Audio, tuple[Damage, ...]]] = {}
 
     def anchors(self, number: int, kinds: Sequence[str]) -> list[Sound]:
         """One utterance clean, and in two strengths of every artefact."""
-        speech, noise = self._pair(number)
+        speech, _ = self._pair(number)
         sounds = [Sound("anchor", "", CLEAN, number, self._inaudible(speech, number), speech)]
         for kind in kinds:
             for level in SEVERITIES:
-                audio, damages = graded(speech, noise, kind, level, self._rng(number, f"{kind} {level}"))
+                audio, damages = self._graded(number, kind, level)
                 sounds.append(Sound("anchor", kind, level, number, audio, speech, damages[0].spans))
         return sounds
 
     def levels(self, number: int, kinds: Sequence[str]) -> list[Sound]:
         """The light anchor of one artefact, 6 dB up and 6 dB down."""
         kind = kinds[number % len(kinds)]
-        speech, noise = self._pair(number)
-        audio, _ = graded(speech, noise, kind, LIGHT, self._rng(number, f"{kind} {LIGHT}"))
+        speech, _ = self._pair(number)
+        audio, _ = self._graded(number, kind, LIGHT)
         gain = np.float32(10 ** (STEP_DB / 20))
         return [Sound("louder", kind, LIGHT, number, audio * gain, speech), Sound("quieter", kind, LIGHT, number, audio / gain, speech)]
 
@@ -149,6 +152,12 @@ class _Makers:
             self._material[number] = speech, self._sources.noise_crop(self._samples, rng)
         return self._material[number]
 
+    def _graded(self, number: int, kind: str, level: str) -> tuple[Audio, tuple[Damage, ...]]:
+        if (number, kind, level) not in self._made:
+            speech, noise = self._pair(number)
+            self._made[number, kind, level] = graded(speech, noise, kind, level, self._rng(number, f"{kind} {level}"))
+        return self._made[number, kind, level]
+
     def _inaudible(self, speech: Audio, number: int) -> Audio:
         """Speech with noise of -70 dBFS: a metric that divides by the difference to the reference then has one."""
         noise = self._rng(number, "floor").standard_normal(len(speech), dtype=np.float32)
@@ -160,7 +169,7 @@ class _Makers:
 
 def graded(speech: Audio, noise: Audio, kind: str, level: str, rng: np.random.Generator) -> tuple[Audio, tuple[Damage, ...]]:
     """`speech` with an artefact of a strength within SEVERITIES[level], or the nearest of DRAWS draws."""
-    low, high = SEVERITIES[level]
+    low, high = LIGHT_SUPPRESSION if (kind, level) == ("suppression", LIGHT) else SEVERITIES[level]
     best, distance = None, np.inf
     for _ in range(DRAWS):
         degraded = degrade(speech, noise, RATE_HZ, rng, kind)
