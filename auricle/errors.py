@@ -28,6 +28,10 @@ class MediaError(SceneError):
         self.fault = fault
 
 
+class RatingsError(AuricleError):
+    """A table of people's ratings, or of a judge's answers, that cannot be used."""
+
+
 class CheckpointError(AuricleError):
     """A checkpoint that is missing, incomplete or does not fit the model."""
 

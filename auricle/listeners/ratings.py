@@ -1,23 +1,21 @@
 """How a listener agrees with people: file-level correlations with rated recordings, beside DNSMOS and PESQ."""
 
-import csv
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
 from auricle.audio import read_audio
-from auricle.errors import ConfigError
 from auricle.listeners.asking import score_of_sound
 from auricle.listeners.checkpoint import Listener
+from auricle.listeners.quality import MOS
 from auricle.listeners.questions import question
 from auricle.metrics.agreement import pearson, spearman
 from auricle.metrics.dnsmos import dnsmos
 from auricle.metrics.intrusive import pesq_wb
+from auricle.ratings import reading as tables
 
 RATE_HZ = 16_000
-ORIGINAL = "c0"
-"""P.835 sets name the untouched condition so."""
 
 
 @dataclass(frozen=True)
@@ -40,21 +38,9 @@ class RatedFile:
 
 
 def read_ratings(table: Path) -> list[RatedFile]:
-    """A CSV with the columns `file` (relative to the table) and `mos_ovrl` or `mos`; optionally `reference`.
-
-    Without it, files whose `condition` is not c0 are compared with the c0 file of the same name after the underscore. Raises ConfigError.
-    """
-    with table.open(encoding="utf-8", newline="") as file:
-        rows = list(csv.DictReader(file))
-    column = next((name for name in ("mos_ovrl", "mos") if rows and name in rows[0]), None)
-    if column is None or "file" not in rows[0]:
-        raise ConfigError(f"{table}: expected a header with `file` and `mos_ovrl` or `mos`")
-    originals = {_talker(row["file"]): row["file"] for row in rows if row.get("condition") == ORIGINAL}
-    rated = []
-    for row in rows:
-        reference = row.get("reference") or originals.get(_talker(row["file"]))
-        rated.append(RatedFile(table.parent / row["file"], float(row[column]), table.parent / reference if reference else None))
-    return rated
+    """The clips of any table of ratings that have an overall score (`auricle.ratings.reading`). Raises RatingsError."""
+    clips = tables.read_ratings(table, strict=True).clips
+    return [RatedFile(clip.path, clip.scores[MOS], clip.reference) for clip in clips if MOS in clip.scores]
 
 
 def agreement_with_people(listener: Listener, files: list[RatedFile]) -> list[Agreement]:
@@ -80,7 +66,3 @@ def _pesq(file: RatedFile, audio: np.ndarray) -> float:
     if file.reference is None or file.reference == file.path:
         return float("nan")
     return pesq_wb(read_audio(file.reference, RATE_HZ), audio, RATE_HZ, lengths="align")
-
-
-def _talker(name: str) -> str:
-    return Path(name).stem.partition("_")[2]
