@@ -2,7 +2,7 @@
 
 Invariants:
 - Every row that comes in goes out, with an answer from every judge: scored, or failed with a reason. A failure is never a number.
-- Each call has a deadline. A call that fails is repeated, a bounded number of times, after a jittered pause; judges are
+- A block has a deadline. Within it a call that fails is repeated, a bounded number of times, after a jittered pause; judges are
   idempotent by clip id, so that a block judged again (Ray Data executes at least once) does no harm.
 
     block of rollouts --> requests --> Panel (Serve) --> answers --> verdicts (JSON) and parts [rows, parts]
@@ -61,23 +61,22 @@ class RewardStage:
         yield batch
 
     async def _judge(self, requests: Sequence[dict[str, Any]]) -> list[Mapping[str, Any]]:
-        fault = ""
-        for attempt in range(self._config.attempts if requests else 0):
-            if attempt:
-                await asyncio.sleep(self._config.pause_s * 2 ** (attempt - 1) * random.uniform(0.5, 1.5))
-            try:
-                response = self._handle.judge.remote(list(requests))
-                return await asyncio.wait_for(_result(response), self._config.timeout_s)
-            except TimeoutError:
-                fault = f"the panel did not answer within {self._config.timeout_s:g} s"
-            except (RayError, RayServeException) as error:  # a replica died or is overloaded: worth another try
-                fault = f"{type(error).__name__}: {error}".splitlines()[0]
+        if not requests:
+            return []
+        fault, attempt = "", 0
+        try:
+            async with asyncio.timeout(self._config.timeout_s):
+                for attempt in range(1, self._config.attempts + 1):
+                    if attempt > 1:
+                        await asyncio.sleep(self._config.pause_s * 2 ** (attempt - 2) * random.uniform(0.5, 1.5))
+                    try:
+                        return await self._handle.judge.remote(list(requests))
+                    except (RayError, RayServeException) as error:  # a replica died or is overloaded: worth another try
+                        fault = f"{type(error).__name__}: {error}".splitlines()[0]
+        except TimeoutError:
+            fault = f"the panel did not answer within {self._config.timeout_s:g} s (call {attempt}){': ' + fault if fault else ''}"
         failed = verdict_to_dict(Failed("unavailable", fault))
-        return [{judge.name: failed | {"attempts": self._config.attempts} for judge in self._panel.judges} for _ in requests]
-
-
-async def _result(response: Any) -> list[Mapping[str, Any]]:
-    return await response
+        return [{judge.name: failed | {"attempts": attempt} for judge in self._panel.judges} for _ in requests]
 
 
 def _request(batch: dict[str, np.ndarray], row: int, clip_id: str, audio: np.ndarray) -> dict[str, Any]:

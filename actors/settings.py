@@ -40,10 +40,10 @@ class RewardConfig(Config):
     """Number of client actors."""
     blocks_in_flight: PositiveInt = 4
     """Blocks that one client has at the panel at a time."""
-    timeout_s: PositiveFloat = 120.0
-    """Deadline of one call to the panel, in seconds."""
+    timeout_s: PositiveFloat = 150.0
+    """Deadline of judging one block, all calls to the panel and the pauses between them together, in seconds."""
     attempts: PositiveInt = 4
-    """Calls made for a block before its rows count as failed."""
+    """Calls made for a block, within that time, before its rows count as failed."""
     pause_s: PositiveFloat = 0.5
     """Pause before the second call, in seconds; doubled each time, with jitter."""
     num_cpus: float = 0.1

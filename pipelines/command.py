@@ -15,6 +15,7 @@ from typing import NoReturn
 
 from auricle.config import build, merge, parse_assignments, read_toml, to_toml
 from auricle.errors import AuricleError, ConfigError
+from pipelines.deadlines import check_deadlines
 from pipelines.settings import Settings
 
 EXIT_OK = 0
@@ -64,6 +65,7 @@ def run_verb(
     arguments = parser.parse_args(argv)
     try:
         settings = load_settings(arguments.preset, arguments.assignments)
+        check_deadlines(settings)
         if arguments.dry_run:
             sys.stdout.write(to_toml(settings))
             return EXIT_OK

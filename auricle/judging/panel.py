@@ -104,6 +104,17 @@ class PanelConfig(Config):
             raise ValueError(f"judge {chained[0]!r} reads a judge that reads itself; let both read the one that listens")
         return self
 
+    @property
+    def longest_s(self) -> float:
+        """Seconds that a block may take: a judge of words begins when the one it reads is done."""
+        deadlines = {judge.name: judge.deadline_s for judge in self.judges}
+        return max(judge.deadline_s + deadlines.get(judge.reads, 0.0) for judge in self.judges)
+
+    @property
+    def block_clips(self) -> int:
+        """Clips of a block that every judge hears in one call."""
+        return min(judge.batch_size for judge in self.judges)
+
 
 def part_names(config: PanelConfig) -> tuple[str, ...]:
     """The panel's parts in order: `judge` for its score, `judge.dimension` for the others."""

@@ -1,0 +1,30 @@
+"""Deadlines that contradict one another are found before anything starts, and the error names the keys."""
+
+import pytest
+
+from auricle.errors import ConfigError
+from pipelines.command import load_settings, preset_names
+from pipelines.deadlines import check_deadlines
+from pipelines.finetune import main
+
+
+@pytest.mark.parametrize("preset", preset_names())
+def test_presets_and_defaults_fire_from_the_inside_out(preset):
+    check_deadlines(load_settings(preset))
+
+
+@pytest.mark.parametrize(
+    ("assignment", "says"),
+    [
+        ("reward.timeout_s=120", "reward.timeout_s = 120 must be larger than the longest of panel.judges"),
+        ("finetune.step_timeout_s=140", "finetune.step_timeout_s = 140 must be larger than reward.timeout_s = 150"),
+        ("rollout.gate_timeout_s=200", "rollout.gate_timeout_s = 200 must be larger than finetune.step_timeout_s = 300"),
+        ("learner_pool.call_timeout_s=300", "learner_pool.call_timeout_s = 300 must be larger"),
+        ("reward.clients=16", "panel.max_ongoing_requests = 64 must be larger than reward.clients x reward.blocks_in_flight = 64"),
+    ],
+)
+def test_a_deadline_that_would_fire_too_early_is_named(assignment, says, capsys):
+    with pytest.raises(ConfigError, match=says):
+        check_deadlines(load_settings("tiny", [assignment]))
+    assert main(["--dry-run", "--set", assignment]) == 1
+    assert says in capsys.readouterr().err
