@@ -2,12 +2,15 @@
 
 import logging
 import os
+import uuid
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
 import ray
+from ray.exceptions import RayError
+from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from actors.settings import ClusterSettings
 from auricle.errors import EnvironmentSetupError
@@ -27,6 +30,11 @@ WORKER_ENVIRONMENT = {
     "MALLOC_MMAP_THRESHOLD_": "1073741824",
     "MALLOC_TRIM_THRESHOLD_": "1073741824",
 }
+
+
+ON_HEAD = {"node:__internal_head__": 0.001}
+"""Resources of actors that a run cannot do without: the head node is the one that no autoscaler takes away."""
+LOOK_TIMEOUT_S = 120.0
 
 
 @contextmanager
@@ -60,6 +68,50 @@ def cluster(settings: ClusterSettings, *, namespace: str) -> Iterator[None]:
         yield
     finally:
         ray.shutdown()
+
+
+def require_shared(folder: Path, others: Sequence[Path] = (), *, timeout_s: float = LOOK_TIMEOUT_S) -> None:
+    """Every node must see `folder` as this process does, and find something at `others`.
+
+    A file with a token is written into `folder`, and a task pinned to each node reads it; a cluster of one node needs no asking. Raises
+    EnvironmentSetupError naming node and path.
+    """
+    nodes = [node for node in ray.nodes() if node["Alive"]]
+    if len(nodes) < 2:
+        return
+    token = uuid.uuid4().hex
+    mark = folder / f".seen-{token[:8]}"
+    mark.write_text(token)
+    look = ray.remote(num_cpus=0)(_not_seen)
+    faults: list[str] = []
+    try:
+        asked = {
+            node["NodeName"]: look.options(scheduling_strategy=NodeAffinitySchedulingStrategy(node["NodeID"], soft=False)).remote(
+                mark, token, list(others)
+            )
+            for node in nodes
+        }
+        for name, answer in asked.items():
+            try:
+                faults += [f"node {name} does not see {path}" for path in ray.get(answer, timeout=timeout_s)]
+            except RayError as error:
+                faults.append(f"node {name} did not answer within {timeout_s:g} s ({type(error).__name__})")
+    finally:
+        mark.unlink(missing_ok=True)
+    if faults:
+        raise EnvironmentSetupError(
+            f"{'; '.join(faults)}. Runs, scenes and checkpoints have to lie where every node of the cluster finds them under one path, on "
+            "a shared file system (--set run.folder=..., scenes.folder=..., finetune.enhancer=...)"
+        )
+
+
+def _not_seen(mark: Path, token: str, others: list[Path]) -> list[str]:
+    """Runs on a node: which of the paths it does not see."""
+    try:
+        seen = mark.read_text() == token
+    except OSError:
+        seen = False
+    return ([] if seen else [str(mark.parent)]) + [str(path) for path in others if not path.exists()]
 
 
 def worker_environment() -> dict[str, str]:

@@ -5,17 +5,17 @@ fails on a scene is NaN there, and never a number.
 """
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import torch
 from ray import serve
 
 from auricle.enhancers.checkpoint import load_enhancer
-from auricle.errors import EmptyCorpusError, MetricError, SceneError
+from auricle.errors import EmptyCorpusError, SceneError
 from auricle.judging.panel import PanelConfig, panel_scores
 from auricle.learning.guard import Measurement
-from auricle.metrics.dnsmos import dnsmos
-from auricle.metrics.intrusive import INTRUSIVE
+from auricle.metrics.scoring import score_clip
 from auricle.scenes.loading import load_clip
 from auricle.scenes.scene import Clip, Scene
 
@@ -44,9 +44,10 @@ class GuardMeter:
         """Scores of the policy in the folder `checkpoint` (None: the pretrained one) on every held-out scene; see `Measurement`."""
         self._enhancer = load_enhancer(checkpoint or self._pretrained).eval()
         enhanced = self.enhance()
-        scores = {
-            name: [self._score(name, clip, audio) for clip, audio in zip(self._clips, enhanced, strict=True)] for name in self._metrics
-        }
+        answers = [
+            score_clip(audio, clip.target, clip.sample_rate_hz, self._metrics) for clip, audio in zip(self._clips, enhanced, strict=True)
+        ]
+        scores = {name: [_number(answer.values.get(name)) for answer in answers] for name in self._metrics}
         parts, panel = self._ask_panel(enhanced)
         known = {name: values for name, values in scores.items() if not np.all(np.isnan(values))}
         return Measurement(step, {"panel": panel, **parts, **known})
@@ -67,9 +68,7 @@ class GuardMeter:
                 clips.append(
                     load_clip(
                         scene,
-                        sample_rate_hz=self._enhancer.sample_rate_hz,
-                        frame_rate_hz=self._enhancer.frame_rate_hz,
-                        frame_size_px=self._enhancer.frame_size_px,
+                        **self._enhancer.clip_format,
                         duration_s=clip_s,
                     )
                 )
@@ -79,19 +78,18 @@ class GuardMeter:
             raise EmptyCorpusError(f"none of the {len(scenes)} held-out scenes can be loaded; check scenes.dev")
         return clips
 
-    def _score(self, name: str, clip: Clip, audio: np.ndarray) -> float:
-        try:
-            if name == "dnsmos_ovrl":
-                return dnsmos(audio, clip.sample_rate_hz, fast=True).ovrl
-            if clip.target is None:
-                return float("nan")
-            return INTRUSIVE[name](clip.target, audio, clip.sample_rate_hz)
-        except MetricError:
-            return float("nan")
-
     def _ask_panel(self, enhanced: Sequence[np.ndarray]) -> tuple[dict[str, list[float]], list[float]]:
         requests = [
             {"clip_id": f"guard-{clip.scene.scene_id}", "audio": audio, "sample_rate_hz": clip.sample_rate_hz, "reference": clip.target}
             for clip, audio in zip(self._clips, enhanced, strict=True)
         ]
-        return panel_scores(self._panel, self._handle.judge.remote(requests).result(timeout_s=self._timeout_s))
+        answers: list[Any] = []
+        # Block by block: all at once would wait for one another within one judge's deadline, and hold up the stream's own blocks.
+        for first in range(0, len(requests), self._panel.block_clips):
+            block = requests[first : first + self._panel.block_clips]
+            answers += self._handle.judge.remote(block).result(timeout_s=self._timeout_s)
+        return panel_scores(self._panel, answers)
+
+
+def _number(score: float | None) -> float:
+    return float("nan") if score is None else score

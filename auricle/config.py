@@ -3,6 +3,7 @@
 Components declare what they need as frozen `Config` models beside their code; `pipelines/settings.py` composes them into one tree.
 """
 
+import copy
 import difflib
 import json
 import tomllib
@@ -73,11 +74,41 @@ def build(model: type[C], values: Mapping[str, Any], *, source: str) -> C:
         raise ConfigError(f"{source}: " + "; ".join(lines)) from error
 
 
+def build_known(model: type[C], values: Mapping[str, Any], *, source: str) -> tuple[C, list[str]]:
+    """As `build`, but for reading what an older version wrote: keys that are unknown or not valid any more are left out.
+
+    Returns the model, and a line for each key left out. Raises ConfigError where that does not help.
+    """
+    left = copy.deepcopy(dict(values))
+    lines: list[str] = []
+    while True:
+        try:
+            return model.model_validate(left), lines
+        except ValidationError as error:
+            faults = error.errors()
+            if not all(_remove(left, fault["loc"]) for fault in faults):
+                raise ConfigError(f"{source}: " + "; ".join(_explain(model, fault) for fault in faults)) from error
+            lines += [_explain(model, fault) for fault in faults]
+
+
 def to_toml(config: Config) -> str:
     """`config` as TOML text that `read_toml` and `build` read back to an equal object. None values are left out."""
     lines: list[str] = []
     _write_table(lines, (), config.model_dump(mode="json", exclude_none=True))
     return "\n".join(lines).strip() + "\n"
+
+
+def _remove(values: Any, location: tuple[Any, ...]) -> bool:
+    """Take what stands at `location` out of nested mappings and lists; False where nothing stands there."""
+    for place, part in enumerate(location):
+        found = part in values if isinstance(values, dict) else isinstance(values, list) and isinstance(part, int) and part < len(values)
+        if not found:
+            return False
+        if place == len(location) - 1:
+            del values[part]
+            return True
+        values = values[part]
+    return False
 
 
 def _explain(model: type[Config], fault: Any) -> str:

@@ -14,6 +14,7 @@ from rich.console import Console
 
 from auricle.enhancers.checkpoint import load_enhancer
 from auricle.errors import ConfigError, EmptyCorpusError
+from auricle.metrics.scoring import NON_INTRUSIVE
 from auricle.scenes.checks import Rejection, check_scenes
 from auricle.scenes.choice import spread_choice
 from auricle.scenes.layouts import list_scenes
@@ -24,7 +25,7 @@ from pipelines.reporting.evaluation import Evaluation, print_evaluation, write_e
 from pipelines.reporting.publish import publish_run
 from pipelines.reporting.runs import enhancers_of
 from pipelines.reporting.scores import SceneScores, count_failures, tabulate
-from pipelines.reporting.scoring import NON_INTRUSIVE, ClipScorer, metric_scorer
+from pipelines.reporting.scoring import ClipScorer, metric_scorer
 from pipelines.reporting.systems import NOISY, score_systems
 from pipelines.run_folder import RunFolder
 from pipelines.settings import Settings

@@ -6,6 +6,7 @@ Invariants:
 - What measurements mean is worked out anew from those on disk, so that a resumed run judges as the first would have.
 """
 
+import math
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -14,9 +15,11 @@ from typing import Any
 import ray
 from ray.exceptions import RayError
 
+from actors.cluster import ON_HEAD
 from actors.guard import GuardMeter
 from auricle.errors import ConfigError
 from auricle.learning.guard import GuardMonitor, Judgement, Measurement
+from auricle.metrics.scoring import check_metrics
 from auricle.scenes.choice import spread_choice
 from auricle.scenes.scene import Scene
 from pipelines.display import Display
@@ -51,12 +54,13 @@ class GuardWatch:
     def start(self, scenes: Sequence[Scene], enhancer_folder: str, panel_app: str) -> None:
         """Start the meter on scenes spread evenly over the held-out ones. Raises ConfigError where nothing could be watched."""
         guard = self._settings.guard
+        check_metrics(guard.metrics)
         if not any(scene.target is not None for scene in scenes) and not any(name.startswith("dnsmos") for name in guard.metrics):
             raise ConfigError(
-                f"guard.metrics = {list(guard.metrics)}: all need clean targets, and the held-out scenes have none; add dnsmos_ovrl"
+                f"guard.metrics = {list(guard.metrics)}: all need clean targets, and the held-out scenes have none; add dnsmos_fast_ovrl"
             )
         # Restarted whenever it dies: without it the run would go on unguarded.
-        self._meter = ray.remote(num_cpus=0.1, max_restarts=-1)(GuardMeter).remote(
+        self._meter = ray.remote(num_cpus=0.1, max_restarts=-1, resources=ON_HEAD)(GuardMeter).remote(
             spread_choice(scenes, guard.scenes),
             enhancer_folder,
             self._settings.rollout.clip_s,
@@ -99,8 +103,10 @@ class GuardWatch:
                 self._take(measurement)
 
     def wait(self) -> None:
-        """Take all that is under way, within its deadline."""
-        deadline = time.monotonic() + self._settings.reward.timeout_s * max(1, len(self._running))
+        """Take all that is under way, within its deadline: the panel's for each block, and a step's for the metrics of one measurement."""
+        settings = self._settings
+        blocks = math.ceil(settings.guard.scenes / settings.panel.block_clips)
+        deadline = time.monotonic() + (settings.reward.timeout_s * blocks + settings.finetune.step_timeout_s) * len(self._running)
         while self._running and time.monotonic() < deadline:
             self.collect(timeout_s=1.0)
         if self._running:
@@ -114,7 +120,8 @@ class GuardWatch:
         self._tracker.log_metrics(measurement.step, {f"guard/{name}": value for name, value in means.items()})
         self._display.guard(measurement.step, means)
         judgements = judge_all(self._settings, self._run.measurements())
-        best = [judgement for judgement in judgements.values() if judgement.is_best and judgement.step > 0]
+        # A starting point that had to be measured again comes late: what it makes the best may have been pruned meanwhile.
+        best = [one for one in judgements.values() if one.is_best and one.step > 0 and self._run.has_checkpoint(one.step)]
         if best:
             self._run.mark_best(best[-1].step, best[-1].change)
         sentence = next((judgement.sentence for judgement in judgements.values() if judgement.sentence), "")

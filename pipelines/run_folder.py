@@ -5,6 +5,7 @@ RUN/checkpoints/step-000120/{enhancer,engine,versions}/  last.json  best.json
 """
 
 import json
+import logging
 import os
 import shutil
 import time
@@ -14,10 +15,13 @@ from pathlib import Path
 from typing import Any
 
 from actors.coordinator import checkpoint_folder, write_json
-from auricle.config import build, merge, parse_assignments, read_toml, to_toml
+from auricle.config import build, build_known, merge, parse_assignments, read_toml, to_toml
 from auricle.errors import CheckpointError, ConfigError
 from auricle.learning.guard import Measurement
+from pipelines.deadlines import check_deadlines
 from pipelines.settings import Settings
+
+_log = logging.getLogger(__name__)
 
 FROZEN = (
     "run.seed",
@@ -62,18 +66,37 @@ class RunFolder:
         return cls(path.absolute())
 
     def settings(self, assignments: list[str] | None = None) -> Settings:
-        """The run's settings, with `--set` assignments on top."""
-        values = merge(read_toml(self.path / "config.toml"), parse_assignments(assignments or []))
-        return build(Settings, values, source=str(self.path / "config.toml"))
+        """The run's settings, with `--set` assignments on top, for looking at the run.
+
+        A folder that an older version wrote can be looked at too: keys that are not known any more are left out, and said.
+        """
+        path = self.path / "config.toml"
+        settings, left_out = build_known(Settings, read_toml(path), source=str(path))
+        if left_out:
+            _log.warning("%s was written by another version of Auricle; left out: %s", path, "; ".join(left_out))
+        return self._with(settings, assignments) if assignments else settings
 
     def resumed_settings(self, assignments: list[str]) -> Settings:
         """As `settings`, for going on with the run. Raises ConfigError where an assignment changes what its rollouts mean."""
-        before, after = self.settings(), self.settings(assignments)
+        path = self.path / "config.toml"
+        before, left_out = build_known(Settings, read_toml(path), source=str(path))
+        if left_out:
+            raise ConfigError(
+                f"{path} was written by another version of Auricle: {'; '.join(left_out)}. Go on with that version, or remove these keys "
+                "from the file; evaluate, report and ledger read the run as it is"
+            )
+        after = self._with(before, assignments)
+        if assignments:  # what a run began with it may go on with
+            check_deadlines(after)
         for name in FROZEN:
             old, new = (reduce(getattr, name.split("."), settings) for settings in (before, after))
             if old != new:
                 raise ConfigError(f"{self.path}: {name} was {old!r} and cannot become {new!r} in the middle of a run; start a new one")
         return after
+
+    def _with(self, settings: Settings, assignments: list[str]) -> Settings:
+        values = merge(settings.model_dump(mode="json", exclude_none=True), parse_assignments(assignments))
+        return build(Settings, values, source=f"{self.path / 'config.toml'} with --set")
 
     def keep_scenes(self, scene_ids: Sequence[str]) -> None:
         """Note the training scenes in their order, or check that they are still the same: the schedule deals them by their place."""
@@ -107,6 +130,10 @@ class RunFolder:
     def best_checkpoint(self) -> tuple[int, Path] | None:
         """Step and folder of the best checkpoint by guard; None before the first measurement."""
         return self._pointer("best.json")
+
+    def has_checkpoint(self, step: int) -> bool:
+        """Whether the checkpoint of `step` is on disk."""
+        return checkpoint_folder(self.path, step).is_dir()
 
     def mark_best(self, step: int, change: Mapping[str, float]) -> None:
         """Make the checkpoint of `step` the best one."""

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import Field
 
-from auricle.config import Config, build, merge, parse_assignments, read_toml, to_toml
+from auricle.config import Config, build, build_known, merge, parse_assignments, read_toml, to_toml
 from auricle.errors import ConfigError
 
 
@@ -122,3 +122,13 @@ def test_lists_of_sections_are_written_one_below_the_other() -> None:
     text = to_toml(Outer(many=(Inner(name="x"), Inner(name="y", weights={"score": 1.0}))))
     assert text.count("[[many]]") == 2
     assert "[many.weights]\nscore = 1.0" in text
+
+
+def test_what_an_older_version_wrote_is_read_without_the_keys_that_are_gone() -> None:
+    values = {"seed": 3, "gone": 1, "inner": {"rate_hz": "fast", "name": "b"}, "many": [{"name": "x", "old": 2}]}
+    found, lines = build_known(Outer, values, source="run")
+    assert found == Outer(seed=3, inner=Inner(name="b"), many=(Inner(name="x"),))
+    said = " | ".join(lines)
+    assert len(lines) == 3
+    assert all(key in said for key in ("inner.rate_hz = 'fast'", "unknown key 'gone'", "unknown key 'many.0.old'"))
+    assert values["inner"] == {"rate_hz": "fast", "name": "b"}

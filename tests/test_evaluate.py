@@ -16,13 +16,13 @@ from auricle.enhancers.checkpoint import save_enhancer
 from auricle.enhancers.registry import build_enhancer
 from auricle.errors import ConfigError
 from auricle.judging.panel import JudgeConfig, PanelConfig
+from auricle.metrics.scoring import check_metrics, score_clip
 from auricle.scenes.choice import spread_choice
 from auricle.scenes.scene import Scene
 from pipelines.evaluate import choose_baseline, main
 from pipelines.reporting.evaluation import print_evaluation, read_evaluation
 from pipelines.reporting.panel import panel_answer
 from pipelines.reporting.scores import SceneScores, count_failures, groups_of, interferer_type, snr_band, tabulate
-from pipelines.reporting.scoring import check_metrics, score_clip
 from tests.runs import RATE_HZ, tone
 
 METRICS = ("stoi", "si_sdr")

@@ -51,3 +51,20 @@ def test_resuming_forgets_what_lies_beyond_the_checkpoint(run):
     run.rewind(2)
     assert [line["step"] for line in run.lines("metrics.jsonl")] == [0, 1]
     assert not list((run.path / "checkpoints").glob(".partial-*"))
+
+
+def test_a_run_of_another_version_can_be_looked_at_but_not_gone_on_with(run, caplog):
+    path = run.path / "config.toml"
+    path.write_text(path.read_text().replace("[finetune]\n", "[finetune]\nwarp_factor = 9\n") + "\n[teleport]\nrange_m = 3\n")
+    assert run.settings().finetune.steps == 10
+    assert run.settings(["evaluate.scenes=3"]).evaluate.scenes == 3
+    assert "unknown key 'finetune.warp_factor'" in caplog.text
+    with pytest.raises(ConfigError, match=r"teleport.*remove these keys"):
+        run.resumed_settings([])
+    with pytest.raises(ConfigError, match=r"evaluate\.scens"):
+        run.settings(["evaluate.scens=3"])
+
+
+def test_deadlines_are_checked_when_a_resumed_run_changes_them(run):
+    with pytest.raises(ConfigError, match=r"reward.timeout_s = 30 must be larger"):
+        run.resumed_settings(["reward.timeout_s=30"])

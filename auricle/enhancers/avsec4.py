@@ -23,6 +23,7 @@ from auricle.enhancers.avsec4_layers import Separator, VisualFrontend
 from auricle.enhancers.checkpoint import load_tensors
 from auricle.enhancers.interface import Enhancer
 from auricle.errors import CheckpointError
+from auricle.mouth import Crop
 
 _FREQUENCIES = "filter_frequencies_hz"
 _SPECTRUM_POINTS = 1024
@@ -58,6 +59,7 @@ class Avsec4Baseline(Enhancer):
 
     config: Avsec4Config
     mask_kind: ClassVar[Literal["sigmoid", "relu"]] = "relu"
+    crop: ClassVar[Crop] = "centre"
     filter_frequencies_hz: Float[Tensor, " bins"]
 
     def __init__(self, config: Avsec4Config):

@@ -4,13 +4,23 @@ Shapes: batch, samples (time domain), frames (video), bins (frequency bins or le
 """
 
 from abc import ABC, abstractmethod
-from typing import ClassVar, Literal
+from typing import ClassVar, Literal, TypedDict
 
 import torch
 from jaxtyping import Float, UInt8
 from torch import Tensor, nn
 
 from auricle.config import Config
+from auricle.mouth import Crop
+
+
+class ClipFormat(TypedDict):
+    """What an enhancer wants to be given, as arguments of `load_clip`, `check_scenes` and `ClipBank`."""
+
+    sample_rate_hz: int
+    frame_rate_hz: float
+    frame_size_px: int
+    crop: Crop
 
 
 class Enhancer(nn.Module, ABC):
@@ -28,9 +38,18 @@ class Enhancer(nn.Module, ABC):
     frame_rate_hz: float
     """Rate of the video frames it expects, in frames per second."""
     frame_size_px: int
-    """Height and width of the mouth crops it expects."""
+    """Height and width of the frames it expects."""
+    crop: ClassVar[Crop] = "mouth"
+    """What of the picture it was trained to see."""
     hop_s: float
     """Seconds between two mask steps."""
+
+    @property
+    def clip_format(self) -> ClipFormat:
+        """How its clips are loaded."""
+        return ClipFormat(
+            sample_rate_hz=self.sample_rate_hz, frame_rate_hz=self.frame_rate_hz, frame_size_px=self.frame_size_px, crop=self.crop
+        )
 
     @abstractmethod
     def mask_logits(

@@ -15,6 +15,7 @@ from pydantic import Field
 
 from auricle.config import Config
 from auricle.errors import SceneError
+from auricle.mouth import Crop
 from auricle.scenes.loading import load_clip
 from auricle.scenes.scene import Scene
 
@@ -67,6 +68,7 @@ class ClipBank:
         sample_rate_hz: int,
         frame_rate_hz: float,
         frame_size_px: int,
+        crop: Crop = "mouth",
         with_video: bool = True,
     ) -> None:
         """Raises SceneError where a scene has no target: there is nothing to learn from it."""
@@ -75,6 +77,7 @@ class ClipBank:
             raise SceneError(f"{len(without)} scene(s) have no clean target ({', '.join(without[:3])}...): training needs one each")
         self._scenes, self._config, self._with_video = list(scenes), config, with_video
         self._sample_rate_hz, self._frame_rate_hz, self._frame_size_px = sample_rate_hz, frame_rate_hz, frame_size_px
+        self._crop = crop
         self._kept: OrderedDict[int, _Recording] = OrderedDict()
 
     def __len__(self) -> int:
@@ -117,6 +120,7 @@ class ClipBank:
             sample_rate_hz=self._sample_rate_hz,
             frame_rate_hz=self._frame_rate_hz,
             frame_size_px=self._frame_size_px,
+            crop=self._crop,
             with_video=self._with_video,
         )
         assert clip.target is not None

@@ -27,9 +27,7 @@ def load_clips(scenes: Sequence[Scene], enhancer: Enhancer) -> list[Clip]:
     return [
         load_clip(
             scene,
-            sample_rate_hz=enhancer.sample_rate_hz,
-            frame_rate_hz=enhancer.frame_rate_hz,
-            frame_size_px=enhancer.frame_size_px,
+            **enhancer.clip_format,
         )
         for scene in scenes
     ]

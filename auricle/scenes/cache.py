@@ -1,8 +1,8 @@
-"""Mouth crops on disk, made once for each content of a video.
+"""A video's crops on disk, made once for each content of a video.
 
-A file's name is the hash of the video's bytes together with rate, size and algorithm: a moved or renamed corpus finds its crops again, a
-changed video never meets stale ones. Files are written under a temporary name and renamed, so that any number of processes may share a
-folder.
+A file's name is the hash of the video's bytes together with rate, size, kind of crop and algorithm: a moved or renamed corpus finds its
+crops again, a changed video never meets stale ones. Files are written under a temporary name and renamed, so that any number of processes
+may share a folder.
 """
 
 import hashlib
@@ -16,7 +16,7 @@ from safetensors.numpy import save_file
 
 from auricle.errors import MediaError
 from auricle.files import replacing
-from auricle.mouth import ALGORITHM, MouthCrops, mouth_crops
+from auricle.mouth import ALGORITHM, Crop, MouthCrops, frame_crops
 
 _log = logging.getLogger(__name__)
 
@@ -26,17 +26,19 @@ def cache_folder() -> Path:
     return Path(os.environ.get("AURICLE_CACHE") or Path.home() / ".cache" / "auricle")
 
 
-def cached_mouth_crops(path: Path | str, frame_rate_hz: float, size_px: int, *, folder: Path | None = None) -> MouthCrops:
-    """`mouth_crops`, from the cache where it has them. A cache that cannot be written is reported to the log, and done without.
+def cached_crops(path: Path | str, frame_rate_hz: float, size_px: int, *, crop: Crop = "mouth", folder: Path | None = None) -> MouthCrops:
+    """`frame_crops`, from the cache where it has them. A cache that cannot be written is reported to the log, and done without.
 
-    Raises MediaError as `mouth_crops` does.
+    Raises MediaError as `frame_crops` does.
     """
     path = Path(path)
-    key = hashlib.sha256(f"{_digest_of(path)} {float(frame_rate_hz)!r} {size_px} {ALGORITHM}".encode()).hexdigest()
+    key = hashlib.sha256(
+        f"{_digest_of(path)} {float(frame_rate_hz)!r} {size_px} {ALGORITHM}{'' if crop == 'mouth' else f' {crop}'}".encode()
+    ).hexdigest()
     entry = (folder or cache_folder()) / "mouth" / key[:2] / f"{key}.safetensors"
     crops = _read(entry, size_px)
     if crops is None:
-        crops = mouth_crops(path, frame_rate_hz, size_px)
+        crops = frame_crops(path, frame_rate_hz, size_px, crop)
         try:
             with replacing(entry) as temporary:
                 save_file({"frames": crops.frames}, temporary, metadata={"face_found": str(crops.face_found)})

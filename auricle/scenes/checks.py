@@ -19,7 +19,8 @@ from rich.progress import Progress
 from auricle.audio import audio_info, read_audio
 from auricle.errors import EmptyCorpusError, MediaError
 from auricle.files import replacing
-from auricle.scenes.cache import cached_mouth_crops
+from auricle.mouth import Crop
+from auricle.scenes.cache import cached_crops
 from auricle.scenes.loading import MAX_MISMATCH_S, require_equal_length
 from auricle.scenes.memory import CheckMemory
 from auricle.scenes.scene import Scene
@@ -67,6 +68,7 @@ def check_scenes(
     sample_rate_hz: int = 16_000,
     frame_rate_hz: float = 25.0,
     frame_size_px: int | None = None,
+    crop: Crop = "mouth",
     with_video: bool = True,
     max_mismatch_s: float = MAX_MISMATCH_S,
     report_path: Path | None = None,
@@ -76,18 +78,18 @@ def check_scenes(
     """Decodes all files of all scenes, in parallel threads, and sorts the scenes; the order stays.
 
     Scenes that passed before and have not changed since pass unread. sample_rate_hz: files below it are rejected, since they lack the upper
-    band; files above are resampled on loading. The wavs of one scene must agree. frame_size_px: where given, mouth crops are made and kept
-    on the way. report_path: JSON of the result. show: a progress bar and the summary with the first reasons, on stderr. Raises
-    EmptyCorpusError where nothing is left.
+    band; files above are resampled on loading. The wavs of one scene must agree. frame_size_px: where given, crops of the kind `crop` are
+    made and kept on the way. report_path: JSON of the result. show: a progress bar and the summary with the first reasons, on stderr.
+    Raises EmptyCorpusError where nothing is left.
     """
 
-    memory = CheckMemory(sample_rate_hz, frame_rate_hz, frame_size_px, with_video, max_mismatch_s)
+    memory = CheckMemory(sample_rate_hz, frame_rate_hz, frame_size_px, *([crop] if crop != "mouth" else []), with_video, max_mismatch_s)
     keys = [memory.key(scene) for scene in scenes]
 
     def check(scene: Scene, key: str | None) -> list[Rejection]:
         if memory.knows(key):
             return []
-        return list(_faults(scene, sample_rate_hz, frame_rate_hz, frame_size_px, with_video, max_mismatch_s))
+        return list(_faults(scene, sample_rate_hz, frame_rate_hz, frame_size_px, crop, with_video, max_mismatch_s))
 
     # Threads, not processes: libsndfile and FFmpeg let go of the interpreter's lock, and forking beside torch's or Ray's threads is unsafe.
     pool = ThreadPoolExecutor(workers or min(16, os.cpu_count() or 1))
@@ -115,7 +117,7 @@ def check_scenes(
 
 
 def _faults(
-    scene: Scene, sample_rate_hz: int, frame_rate_hz: float, frame_size_px: int | None, with_video: bool, max_mismatch_s: float
+    scene: Scene, sample_rate_hz: int, frame_rate_hz: float, frame_size_px: int | None, crop: Crop, with_video: bool, max_mismatch_s: float
 ) -> Iterator[Rejection]:
     """One rejection for each file at fault. Others' lengths and rates are only compared with those of a sound mixture."""
     mix_s, mix_rate_hz = None, 0
@@ -134,7 +136,7 @@ def _faults(
     if not with_video or scene.video is None:
         return
     try:
-        count = _count_pictures(scene.video, frame_rate_hz, frame_size_px)
+        count = _count_pictures(scene.video, frame_rate_hz, frame_size_px, crop)
         if mix_s is not None:
             require_equal_length(scene.mix, mix_s, scene.video, count / frame_rate_hz, max_mismatch_s)
     except (MediaError, OSError) as error:
@@ -157,9 +159,9 @@ def _require_equal_rate(mix: Path, mix_rate_hz: int, other: Path, rate_hz: int) 
         raise MediaError(f"{other} is sampled at {rate_hz} Hz, {mix} at {mix_rate_hz} Hz; bring a scene's files to one rate", fault="rate")
 
 
-def _count_pictures(path: Path, frame_rate_hz: float, frame_size_px: int | None) -> int:
+def _count_pictures(path: Path, frame_rate_hz: float, frame_size_px: int | None, crop: Crop) -> int:
     if frame_size_px is not None:
-        return len(cached_mouth_crops(path, frame_rate_hz, frame_size_px).frames)
+        return len(cached_crops(path, frame_rate_hz, frame_size_px, crop=crop).frames)
     return sum(1 for _ in iterate_frames(path, frame_rate_hz))
 
 

@@ -8,7 +8,8 @@ from jaxtyping import Float32, UInt8
 
 from auricle.audio import read_audio, sound_duration_s
 from auricle.errors import MediaError
-from auricle.scenes.cache import cached_mouth_crops
+from auricle.mouth import Crop
+from auricle.scenes.cache import cached_crops
 from auricle.scenes.scene import Clip, Scene
 
 MAX_MISMATCH_S = 0.2
@@ -21,6 +22,7 @@ def load_clip(
     sample_rate_hz: int,
     frame_rate_hz: float,
     frame_size_px: int,
+    crop: Crop = "mouth",
     start_s: float = 0.0,
     duration_s: float | None = None,
     with_video: bool = True,
@@ -45,7 +47,7 @@ def load_clip(
         target = _sound(scene.target, scene, sample_rate_hz, start_s, len(mix))
     frames = None
     if with_video and scene.video is not None:
-        pictures = cached_mouth_crops(scene.video, frame_rate_hz, frame_size_px).frames
+        pictures = cached_crops(scene.video, frame_rate_hz, frame_size_px, crop=crop).frames
         require_equal_length(scene.mix, total_s, scene.video, len(pictures) / frame_rate_hz, max_mismatch_s)
         # The small number keeps 3.0 s at 25 per second at 75 whatever the rounding of the product.
         wanted = max(1, ceil(len(mix) / sample_rate_hz * frame_rate_hz - 1e-6))

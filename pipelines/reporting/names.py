@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-GUARDS = ("pesq", "stoi", "si_sdr", "dnsmos_ovrl")
+GUARDS = ("pesq", "stoi", "si_sdr", "dnsmos_ovrl", "dnsmos_fast_ovrl")
 """The metrics that a run's verdict names where they had no vote in the reward."""
 
 
@@ -38,6 +38,7 @@ _MEASURES = {
     "si_sdr_db": Measure("SI-SDR", "dB", 2, 2),
     "dnsmos": Measure("DNSMOS", digits=2),
     "dnsmos_ovrl": Measure("DNSMOS overall", digits=2),
+    "dnsmos_fast_ovrl": Measure("DNSMOS overall (one pass)", digits=2),
     "dnsmos_sig": Measure("DNSMOS speech", digits=2),
     "dnsmos_bak": Measure("DNSMOS background", digits=2),
     "dnsmos_p808": Measure("DNSMOS P.808", digits=2),

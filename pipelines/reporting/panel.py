@@ -18,8 +18,8 @@ from ray.serve.handle import DeploymentHandle
 from actors.cluster import cluster
 from actors.panel import start_panel, stop_panel
 from auricle.judging.panel import PanelConfig, panel_scores, part_names
+from auricle.metrics.scoring import Answer
 from pipelines.reporting.config import EvaluateConfig
-from pipelines.reporting.scoring import Answer
 from pipelines.settings import Settings
 
 PANEL = "panel"

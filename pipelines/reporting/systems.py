@@ -13,10 +13,11 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from auricle.enhancers.interface import Enhancer
+from auricle.metrics.scoring import Answer
 from auricle.scenes.loading import load_clip
 from auricle.scenes.scene import Clip, Scene
 from pipelines.reporting.scores import SceneScores
-from pipelines.reporting.scoring import Answer, ClipScorer
+from pipelines.reporting.scoring import ClipScorer
 
 NOISY = "noisy"
 """The system that does nothing."""
@@ -47,13 +48,13 @@ def score_systems(
 
 
 def outputs_of(scene: Scene, networks: Mapping[str, Enhancer]) -> Iterator[Output]:
-    """The noisy clip, then what each network makes of it. Networks with the same rates share one loaded clip."""
-    clips: dict[tuple[int, float, int], Clip] = {}
+    """The noisy clip, then what each network makes of it. Networks that want the same share one loaded clip."""
+    clips: dict[tuple[object, ...], Clip] = {}
     for place, (name, network) in enumerate(networks.items()):
-        rates = (network.sample_rate_hz, network.frame_rate_hz, network.frame_size_px)
-        if rates not in clips:
-            clips[rates] = load_clip(scene, sample_rate_hz=rates[0], frame_rate_hz=rates[1], frame_size_px=rates[2])
-        clip = clips[rates]
+        wanted = tuple(network.clip_format.values())
+        if wanted not in clips:
+            clips[wanted] = load_clip(scene, **network.clip_format)
+        clip = clips[wanted]
         if place == 0:
             yield Output(NOISY, clip.mix, clip.target, clip.sample_rate_hz)
         yield Output(name, enhanced(network, clip), clip.target, clip.sample_rate_hz)

@@ -83,7 +83,7 @@ def _fell(change: Estimate) -> bool:
 def optimised_by(record: RunRecord) -> set[str]:
     """Metrics that had a vote in the reward (a part `dnsmos` counts for all of DNSMOS)."""
     parts = {name.removeprefix("reward/part/").split(".")[0] for name in record.metric_names("reward/part/")}
-    return parts | ({"dnsmos_ovrl"} if "dnsmos" in parts else set())
+    return parts | ({"dnsmos_ovrl", "dnsmos_fast_ovrl"} if "dnsmos" in parts else set())
 
 
 def changes_of(record: RunRecord) -> tuple[dict[str, Estimate], str]:

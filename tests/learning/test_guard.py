@@ -84,6 +84,14 @@ def test_a_fall_that_may_be_noise_stops_nothing_but_is_no_best_checkpoint():
     assert (judgement.fallen, judgement.is_best) == ((), False)
 
 
+def test_a_metric_that_was_not_known_at_the_start_is_passed_over():
+    watch = monitor()
+    watch.add(Measurement(0, {"panel": [2.0, 2.1], "pesq": [1.5, 1.6]}))
+    judgement = watch.add(Measurement(10, {"panel": [2.2, 2.4], "pesq": [1.5, 1.6], "stoi": [0.7, 0.8]}))
+    assert "stoi" not in judgement.change
+    assert judgement.is_best
+
+
 def test_the_failure_budget_grows_with_the_batch():
     budget = FailureBudget(FailureBudgetConfig(share=0.2), global_batch=256)
     one_bad_step = [(0, 256)] * 7 + [(200, 256)]
