@@ -86,10 +86,15 @@ class EnhancementPolicy(TorchRLModule, ValueFunctionAPI):
         self.precision = description.get("precision", "fp32")
 
     @classmethod
-    def from_enhancer(cls, folder: Path | str, exploration: ExplorationConfig, *, critic: bool = False) -> "EnhancementPolicy":
-        """The policy around the enhancer in `folder`; the critic, where there is one, starts afresh."""
+    def from_enhancer(
+        cls, folder: Path | str, exploration: ExplorationConfig, *, critic: bool = False, precision: str = "fp32"
+    ) -> "EnhancementPolicy":
+        """The policy around the enhancer in `folder`; the critic, where there is one, starts afresh.
+
+        precision: the learner's. A rollout in another one would have ratios unlike 1 before the first step.
+        """
         enhancer = load_enhancer(folder)
-        policy = cls(model_config=model_config(enhancer, exploration, critic=critic))
+        policy = cls(model_config=model_config(enhancer, exploration, critic=critic, precision=precision))
         policy.enhancer.load_state_dict(enhancer.state_dict())
         return policy
 

@@ -48,6 +48,7 @@ class RolloutStage:
         staleness: StalenessConfig,
         with_target: bool,
         with_reference: bool,
+        precision: str = "fp32",
     ) -> None:
         torch.set_num_threads(1)
         self._config, self._schedule, self._store = config, schedule, store
@@ -55,8 +56,9 @@ class RolloutStage:
         self._first_block, self._rows_per_block, self._staleness = first_block, rows_per_block, staleness
         self._with_target, self._with_reference = with_target, with_reference
         self._device = torch.device("cuda" if config.num_gpus > 0 else "cpu")
-        self._policy = EnhancementPolicy.from_enhancer(enhancer_folder, exploration).to(self._device).eval()
-        self._reference = EnhancementPolicy.from_enhancer(enhancer_folder, exploration).to(self._device).eval()
+        self._policy, self._reference = (
+            EnhancementPolicy.from_enhancer(enhancer_folder, exploration, precision=precision).to(self._device).eval() for _ in range(2)
+        )
         self._version = -1
 
     def __call__(self, batch: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
@@ -105,9 +107,7 @@ class RolloutStage:
         spare_s = max(0.0, sound_duration_s(scene.mix) - self._config.clip_s)
         return load_clip(
             scene,
-            sample_rate_hz=enhancer.sample_rate_hz,
-            frame_rate_hz=enhancer.frame_rate_hz,
-            frame_size_px=enhancer.frame_size_px,
+            **enhancer.clip_format,
             # At a whole picture, so that lips and sound stay together.
             start_s=int(spare_s * np.random.default_rng(crop_seed).random() * enhancer.frame_rate_hz) / enhancer.frame_rate_hz,
             duration_s=self._config.clip_s,

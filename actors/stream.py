@@ -1,14 +1,15 @@
 """The stream: one Ray Data Dataset a phase links the pools.
 
     range(blocks) --> RolloutStage (actor pool, gated) --> RewardStage (async clients of the panel) --> streaming_split --> learner ranks
+                      AnswerStage (vLLM, gated)        --> AnswerRewardStage (against the labels)
 
 Invariants:
 - Order is kept, so that a rank's n-th block belongs to the step that it expects; a block is a rank's share of a step, or a fraction.
 - Ray Data executes a block at least once; a block is a pure function of its index and of the version the gate grants.
 """
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 import ray
@@ -59,11 +60,56 @@ def plan_stream(schedule: RolloutSchedule, first_step: int, end_step: int, ranks
     blocks = ranks * blocks_per_rank
     if schedule.scenes_per_step % blocks:
         raise ConfigError(
-            f"finetune.scenes_per_step = {schedule.scenes_per_step} cannot be divided into {blocks} blocks "
+            f"scenes_per_step = {schedule.scenes_per_step} cannot be divided into {blocks} blocks "
             f"({ranks} learner ranks x {blocks_per_rank} blocks a rank); make it a multiple of {blocks}"
         )
     furthest = first_step + MOST_BLOCKS // blocks
     return StreamPlan(schedule, first_step, min(end_step, furthest), ranks, schedule.scenes_per_step // blocks)
+
+
+@dataclass(frozen=True)
+class Stage:
+    """One pool of the stream: `kind` is a `map_batches` callable, built in each actor from `arguments` and `keywords`.
+
+    The first stage of a stream takes block indices, one at a time; the others the rows of a block. calls_at_once: blocks that one actor
+    works on at a time, for stages whose call is asynchronous; 0 where it is not.
+    """
+
+    kind: Callable[..., Any]
+    arguments: tuple[Any, ...] = ()
+    keywords: Mapping[str, Any] = field(default_factory=dict)
+    actors: int = 1
+    num_cpus: float = 0.1
+    num_gpus: float = 0.0
+    resources: Mapping[str, float] = field(default_factory=dict)
+    calls_at_once: int = 0
+
+
+def first_block_of(plan: StreamPlan) -> dict[str, int]:
+    """What a first stage has to know to turn the index of a block into rollout ids."""
+    return {"first_block": plan.first_step * plan.blocks_per_step, "rows_per_block": plan.rows_per_block}
+
+
+def start_stages(plan: StreamPlan, stages: Sequence[Stage]) -> list[DataIterator]:
+    """Start the pools; returns one iterator a learner rank. The pools stop when the iterators are dropped."""
+    context = ray.data.DataContext.get_current()
+    context.execution_options.preserve_order = True
+    context.enable_progress_bars = False
+    blocks = (plan.end_step - plan.first_step) * plan.blocks_per_step
+    dataset = ray.data.range(blocks, override_num_blocks=blocks)
+    for place, stage in enumerate(stages):
+        at_once = {"max_tasks_in_flight_per_actor": stage.calls_at_once, "max_concurrent_calls_per_actor": stage.calls_at_once}
+        dataset = dataset.map_batches(
+            stage.kind,
+            fn_constructor_args=stage.arguments,
+            fn_constructor_kwargs=dict(stage.keywords),
+            batch_size=None if place else 1,
+            compute=ActorPoolStrategy(size=stage.actors, **(at_once if stage.calls_at_once else {})),
+            num_cpus=stage.num_cpus,
+            **({"num_gpus": stage.num_gpus} if stage.num_gpus else {}),
+            **({"resources": dict(stage.resources)} if stage.resources else {}),
+        )
+    return dataset.streaming_split(plan.ranks, equal=True)
 
 
 def start_stream(
@@ -80,38 +126,28 @@ def start_stream(
     store: Any,
     with_target: bool,
     with_reference: bool,
+    precision: str = "fp32",
 ) -> list[DataIterator]:
-    """Start the pools; returns one iterator a learner rank. The pools stop when the iterators are dropped."""
-    context = ray.data.DataContext.get_current()
-    context.execution_options.preserve_order = True
-    context.enable_progress_bars = False
-    blocks = (plan.end_step - plan.first_step) * plan.blocks_per_step
-    dataset = ray.data.range(blocks, override_num_blocks=blocks)
-    dataset = dataset.map_batches(
+    """Start the pools; returns one iterator a learner rank. The pools stop when the iterators are dropped.
+
+    precision: the learner's, so that rollouts and updates see one policy.
+    """
+    rollouts = Stage(
         RolloutStage,
-        fn_constructor_args=(rollout, plan.schedule, list(scenes), enhancer_folder, exploration, store),
-        fn_constructor_kwargs={
-            "first_block": plan.first_step * plan.blocks_per_step,
-            "rows_per_block": plan.rows_per_block,
+        (rollout, plan.schedule, list(scenes), enhancer_folder, exploration, store),
+        {
+            **first_block_of(plan),
             "staleness": staleness,
             "with_target": with_target,
             "with_reference": with_reference,
+            "precision": precision,
         },
-        batch_size=1,
-        compute=ActorPoolStrategy(size=rollout.actors),
+        actors=rollout.actors,
         num_cpus=rollout.num_cpus,
         num_gpus=rollout.num_gpus,
         resources=rollout.resources,
     )
-    dataset = dataset.map_batches(
-        RewardStage,
-        fn_constructor_args=(reward, panel, panel_app),
-        batch_size=None,
-        compute=ActorPoolStrategy(
-            size=reward.clients,
-            max_tasks_in_flight_per_actor=reward.blocks_in_flight,
-            max_concurrent_calls_per_actor=reward.blocks_in_flight,
-        ),
-        num_cpus=reward.num_cpus,
+    rewards = Stage(
+        RewardStage, (reward, panel, panel_app), actors=reward.clients, num_cpus=reward.num_cpus, calls_at_once=reward.blocks_in_flight
     )
-    return dataset.streaming_split(plan.ranks, equal=True)
+    return start_stages(plan, [rollouts, rewards])

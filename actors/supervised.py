@@ -44,9 +44,7 @@ class SupervisedLearner:
         self._bank = ClipBank(
             scenes,
             config.remix,
-            sample_rate_hz=self._enhancer.sample_rate_hz,
-            frame_rate_hz=self._enhancer.frame_rate_hz,
-            frame_size_px=self._enhancer.frame_size_px,
+            **self._enhancer.clip_format,
             with_video=config.use_video,
         )
         self._schedule = RolloutSchedule(seed, len(scenes), config.batch_clips, 1)

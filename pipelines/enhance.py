@@ -17,7 +17,7 @@ from auricle.enhancers.chunks import enhance_long
 from auricle.enhancers.interface import Enhancer
 from auricle.enhancers.recording import Recording, read_recording, write_recording
 from auricle.errors import EnvironmentSetupError, MediaError
-from auricle.mouth import mouth_crops
+from auricle.mouth import frame_crops
 from auricle.video import VIDEO_SUFFIXES
 from pipelines.command import run_verb, verb_parser
 from pipelines.settings import Settings
@@ -106,9 +106,9 @@ def choose_device(name: str) -> torch.device:
 
 
 def look(face: Path, enhancer: Enhancer) -> torch.Tensor:
-    """The mouth crops of a video, at the enhancer's size and rate. Says so where no face was found."""
-    crops = mouth_crops(face, enhancer.frame_rate_hz, enhancer.frame_size_px)
-    if not crops.face_found:
+    """What the enhancer sees of a video, at its size and rate. Says so where a face was looked for and not found."""
+    crops = frame_crops(face, enhancer.frame_rate_hz, enhancer.frame_size_px, enhancer.crop)
+    if enhancer.crop == "mouth" and not crops.face_found:
         print(
             f"auricle enhance: {face}: no face was found; looking below the picture's middle instead (or give --audio-only)",
             file=sys.stderr,

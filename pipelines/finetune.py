@@ -64,7 +64,7 @@ def story(arguments: argparse.Namespace, settings: Settings) -> int:
 
 def finetune(settings: Settings, run: "RunFolder", scenes: "FinetuneScenes") -> "Outcome":
     """Run the job in `run`; starts and ends the cluster connection, the panel and the pools."""
-    from actors.cluster import cluster
+    from actors.cluster import cluster, require_shared
     from pipelines.display import Display
     from pipelines.finetune_job import FinetuneJob
     from pipelines.tracking import Tracker
@@ -75,6 +75,9 @@ def finetune(settings: Settings, run: "RunFolder", scenes: "FinetuneScenes") -> 
         display = stack.enter_context(Display(settings.run.name, settings.finetune.steps))
         display.phase("starting Ray")
         stack.enter_context(cluster(settings.cluster, namespace="auricle"))
+        # Absolute: a relative path is another one in a worker's working folder.
+        inputs = [settings.scenes.folder, *([settings.finetune.enhancer] if settings.finetune.enhancer else [])]
+        require_shared(run.path, [path.absolute() for path in inputs])
         job = stack.enter_context(FinetuneJob(settings, run, scenes, tracker, display))
         stack.enter_context(stop_on_signals(job))
         outcome = follow_to_the_end(job, settings)

@@ -17,6 +17,7 @@ import ray
 from ray.exceptions import RayError, RayTaskError
 from safetensors.numpy import load_file
 
+from actors.cluster import ON_HEAD
 from actors.coordinator import Committed, RunCoordinator, StepReport
 from actors.learner import PolicyLearner
 from actors.learner_pool import LearnerPool
@@ -157,6 +158,7 @@ class Phase:
             store=store,
             with_target=with_target,
             with_reference=by_reference or any(judge.relative for judge in settings.panel.judges),
+            precision=settings.learner.precision,
         )
         columns = [*LEARNED, *(["target"] if settings.learner.anchor_gamma > 0 else []), *(["reference_parts"] if by_reference else [])]
         if settings.learner.advantages.credit_weight > 0:
@@ -170,7 +172,7 @@ class Phase:
         self._began = time.monotonic()
 
     def _actor(self, cls: type, *arguments: Any, **keywords: Any) -> Any:
-        actor = ray.remote(num_cpus=0, max_concurrency=1000)(cls).remote(*arguments, **keywords)
+        actor = ray.remote(num_cpus=0, max_concurrency=1000, resources=ON_HEAD)(cls).remote(*arguments, **keywords)
         self._actors.append(actor)
         return actor
 

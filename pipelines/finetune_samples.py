@@ -20,9 +20,7 @@ def write_samples(run: Path, scenes: Sequence[Scene], before: str, after: Path, 
     for scene in scenes:
         clip = load_clip(
             scene,
-            sample_rate_hz=pretrained.sample_rate_hz,
-            frame_rate_hz=pretrained.frame_rate_hz,
-            frame_size_px=pretrained.frame_size_px,
+            **pretrained.clip_format,
         )
         stages = {"noisy": clip.mix, "before": cleaned(pretrained, clip), "after": cleaned(finetuned, clip)}
         if clip.target is not None:

@@ -40,9 +40,7 @@ def _usable(folder: Path, split: Split, enhancer: Enhancer) -> list[Scene]:
     """The scenes of a split that pass; the check tells people what was left out, and makes the mouth crops on the way."""
     report = check_scenes(
         list_scenes(folder, split),
-        sample_rate_hz=enhancer.sample_rate_hz,
-        frame_rate_hz=enhancer.frame_rate_hz,
-        frame_size_px=enhancer.frame_size_px,
+        **enhancer.clip_format,
     )
     return report.usable
 

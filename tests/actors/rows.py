@@ -32,9 +32,9 @@ def small_enhancer(folder: Path) -> Path:
     return save_enhancer(build_enhancer("tf_fusion", OPTIONS), folder)
 
 
-def stream_rows(folder: Path, step: int, *, scenes: int = SCENES, seed: int = 0) -> dict[str, Any]:
+def stream_rows(folder: Path, step: int, *, scenes: int = SCENES, seed: int = 0, precision: str = "fp32") -> dict[str, Any]:
     """One step's rows: the policy of `folder` explores, and the score of a sample is how much it lifts the lowest band."""
-    policy = EnhancementPolicy.from_enhancer(folder, EXPLORATION)
+    policy = EnhancementPolicy.from_enhancer(folder, EXPLORATION, precision=precision)
     draw = np.random.default_rng((seed, step))
     mix = (0.1 * draw.standard_normal((scenes, round(CLIP_S * SAMPLE_RATE_HZ)))).astype(np.float32)
     frames = draw.integers(0, 255, (scenes, FRAMES_A_CLIP, 16, 16), dtype=np.uint8)

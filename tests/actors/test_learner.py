@@ -271,3 +271,13 @@ def test_a_checkpoint_that_does_not_fit_is_refused(folder, tmp_path):
         learner(folder).load(tmp_path / "engine")
     with pytest.raises(CheckpointError, match="incomplete"):
         made.load(tmp_path / "nothing")
+
+
+def test_rollouts_in_the_learners_precision_have_ratios_of_one(folder):
+    """At staleness 0 the first epoch must see exactly the policy that made the rows; fp32 rollouts of a bf16 learner do not give that."""
+    apart = {
+        precision: learner(folder, precision="bf16", epochs=1).update_rows(stream_rows(folder, 0, precision=precision)).metrics
+        for precision in ("bf16", "fp32")
+    }
+    assert apart["bf16"]["first_max_abs_log_ratio"] < 1e-4
+    assert apart["fp32"]["first_max_abs_log_ratio"] > 10 * max(apart["bf16"]["first_max_abs_log_ratio"], 1e-5)

@@ -12,8 +12,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from auricle.audio import write_audio
+from auricle.enhancers.registry import build_enhancer
 from auricle.errors import MediaError
-from auricle.scenes.cache import cached_mouth_crops
+from auricle.scenes.cache import cached_crops
+from auricle.scenes.checks import check_scenes
 from auricle.scenes.film import write_film
 from auricle.scenes.layouts import list_scenes
 from auricle.scenes.loading import load_clip
@@ -143,8 +145,8 @@ def test_crops_are_kept_by_content_rate_and_size(scene: Scene, cache: Path, tmp_
     scene.video.rename(moved)
     assert (load_clip(replace(scene, video=moved), **OPTIONS).frames == first.frames).all()
     assert entries(cache) == [entry]
-    cached_mouth_crops(moved, FRAMES_HZ, 48)
-    cached_mouth_crops(moved, 50.0, SIZE_PX)
+    cached_crops(moved, FRAMES_HZ, 48)
+    cached_crops(moved, 50.0, SIZE_PX)
     assert len(entries(cache)) == 3
     film(moved, 50, first_level=60)
     changed = load_clip(replace(scene, video=moved), **OPTIONS).frames
@@ -176,3 +178,26 @@ def test_many_readers_of_one_empty_cache_agree_and_leave_one_entry(scene: Scene,
         clips = list(pool.map(lambda _: load_clip(scene, **OPTIONS), range(16)))
     assert all((clip.frames == clips[0].frames).all() for clip in clips)
     assert len(entries(cache)) == 1
+
+
+def test_an_enhancer_that_wants_the_middle_gets_it(tmp_path: Path) -> None:
+    """The middle of each picture is bright, and half as wide; the mouth's fixed box lies lower."""
+    picture = np.full((224, 224, 3), 40, dtype=np.uint8)
+    picture[56:168, 56:168] = 200
+    write_film(tmp_path / "v.mp4", [picture] * 25, FRAMES_HZ)
+    write_audio(tmp_path / "mix.wav", 0.1 * np.ones(RATE_HZ), RATE_HZ)
+    scene = Scene("s", "train", tmp_path / "mix.wav", tmp_path / "v.mp4")
+    wanted = build_enhancer(
+        "avsec4", {"filters": 4, "features": 4, "hidden": 4, "blocks": 1, "repeats": 1, "visual_channels": 1}
+    ).clip_format
+    assert (wanted["frame_size_px"], wanted["crop"]) == (112, "centre")
+    middle = load_clip(scene, **wanted).frames
+    assert middle is not None
+    assert middle.shape == (25, 112, 112)
+    assert np.abs(middle[:, 3:-3, 3:-3].astype(int) - 200).max() < 12
+    mouth = load_clip(scene, **{**wanted, "crop": "mouth"}).frames
+    assert mouth is not None
+    assert mouth[:, -10:].mean() < 120  # not the other kind's entry of the cache
+    assert (load_clip(scene, **wanted).frames == middle).all()
+    check_scenes([scene], **wanted, show=False)
+    assert len(list((tmp_path / "cache" / "mouth").rglob("*.safetensors"))) == 2
