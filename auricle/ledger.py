@@ -168,9 +168,9 @@ class Account:
         """What the sum leaves open, for people; empty where nothing is."""
         if self.in_flight:
             return f"{self.in_flight} in flight: the run is going on, or it was killed; resuming issues them again"
-        return f"{self.withdrawn} ids beyond the last step were withdrawn when the run ended; resuming issues them again" * bool(
-            self.withdrawn
-        )
+        if self.withdrawn:
+            return f"{self.withdrawn} ids beyond the last step were withdrawn when the run ended; resuming issues them again"
+        return ""
 
 
 def read(folder: Path, columns: list[str] | None = None) -> pa.Table:

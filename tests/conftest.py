@@ -25,9 +25,14 @@ os.environ.update(
 )
 os.environ.pop("RAY_ADDRESS", None)
 
+import hypothesis
 import jaxtyping
 import pytest
 from beartype import BeartypeConf, beartype
+
+# No example is judged by its time: on a busy machine a quick one may take long.
+hypothesis.settings.register_profile("auricle", deadline=None)
+hypothesis.settings.load_profile("auricle")
 
 # Shapes and types of these are checked at every call of the tests. (Not everywhere: beartype cannot see through `Self` and Ray's wrappers.)
 SHAPE_CHECKED = ["auricle.learning", "auricle.spectrum", "auricle.levels", "auricle.enhancers.tf_fusion", "auricle.enhancers.interface"]

@@ -43,13 +43,18 @@ class AdvantageConfig(Config):
     clamp: float = Field(default=3.0, gt=0)
     """Largest absolute advantage, in units of the spread."""
     spread_floor: float = Field(default=1e-3, gt=0)
-    """Smallest spread that is divided by, in each part's own unit: ties stay ties."""
+    """Smallest spread that is divided by, in each part's own unit: ties stay ties. Where no part of the batch is spread wider than this
+    (a saturated judge) all advantages shrink with the spread, whatever `scale` says: its jitter is not blown up."""
     credit_weight: float = Field(default=0.5, ge=0)
     """Weight of credit in time beside the whole clip's advantage; 0 leaves the judges' spans unused."""
     disagreement_penalty: float = Field(default=0.0, ge=0)
     """Standard deviations over the panel's parts, each in units of its own spread, that are subtracted from their mean: a guard against
     hacking one judge, which needs parts from judges that were not trained on each other's scores. 0: none."""
 
+
+LEAST_GROUP_SPREAD = 0.01
+"""Smallest spread of a scene's samples that scale `group` divides by, in units of the batch's: in a scene whose samples all but tie, jitter
+must not count as much as a lively scene's differences."""
 
 GRPO = AdvantageConfig(baseline="group", scale="group")
 
@@ -131,7 +136,8 @@ def compute_advantages(
         raw = _centred(raw, kept, list(members.values()))
     elif config.centre:
         raw = _centred(raw, kept, [np.arange(len(raw))])
-    advantages = _scaled(raw, kept, members, config)
+    measured = plain if config.baseline == "critic" else differences
+    advantages = _scaled(raw, kept, members, config) * _liveliness(measured, kept, config.spread_floor)
     if credit is not None and config.credit_weight > 0:
         in_time = time_credit(np.asarray(credit, dtype=np.float64), groups, kept, config.spread_floor)
         advantages = np.where(kept[:, None], advantages[:, None] + config.credit_weight * in_time, 0.0)
@@ -196,6 +202,12 @@ def _units(differences: np.ndarray, kept: np.ndarray, floor: float) -> np.ndarra
     return np.maximum(np.sqrt(np.mean(np.square(used - _mean(used)), axis=0)) if len(used) else np.ones(differences.shape[1]), floor)
 
 
+def _liveliness(differences: np.ndarray, kept: np.ndarray, floor: float) -> float:
+    """1 where some part is spread over the kept rows by `floor` or more; else the widest part's share of it, 0 where all parts tie."""
+    used = differences[kept]
+    return float(min(1.0, used.std(axis=0).max() / floor)) if len(used) else 0.0
+
+
 def _batch_centred(parts: np.ndarray, kept: np.ndarray) -> np.ndarray:
     return np.where(kept[:, None], parts - _mean(parts[kept]), 0.0)
 
@@ -227,7 +239,7 @@ def _scaled(raw: np.ndarray, kept: np.ndarray, members: dict[Hashable, np.ndarra
     for rows in members.values():
         used = rows[kept[rows]]
         if len(used):
-            result[used] = (raw[used] - raw[used].mean()) / max(float(raw[used].std()), config.spread_floor)
+            result[used] = (raw[used] - raw[used].mean()) / max(float(raw[used].std()), LEAST_GROUP_SPREAD)
     return result
 
 

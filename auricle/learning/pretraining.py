@@ -10,7 +10,7 @@ from pydantic import Field
 from auricle.config import Config
 from auricle.enhancers.checkpoint import load_enhancer
 from auricle.enhancers.interface import Enhancer
-from auricle.enhancers.registry import build_enhancer
+from auricle.enhancers.registry import build_enhancer, config_class_of, find_class
 from auricle.learning.config import EngineConfig
 from auricle.learning.remix import RemixConfig
 from auricle.learning.supervised import SupervisedLossConfig
@@ -55,8 +55,16 @@ class PretrainConfig(Config):
 
 
 def new_enhancer(config: PretrainConfig) -> Enhancer:
-    """The network to be trained: that of `start`, or a fresh one."""
-    return build_enhancer(config.enhancer, config.options) if config.start is None else load_enhancer(config.start)
+    """The network to be trained: that of `start`, or a fresh one.
+
+    Without video a network that can be built without its visual part is: one that never saw a picture must not be shown one later.
+    """
+    if config.start is not None:
+        return load_enhancer(config.start)
+    options = dict(config.options)
+    if not config.use_video and "use_video" in config_class_of(find_class(config.enhancer)).model_fields:
+        options["use_video"] = False
+    return build_enhancer(config.enhancer, options)
 
 
 def lr_scale(step: int, total_steps: int, last_share: float) -> float:

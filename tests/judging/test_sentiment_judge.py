@@ -7,7 +7,7 @@ from transformers import BertConfig, BertForSequenceClassification
 
 from auricle.errors import JudgeError
 from auricle.judging.judge import JudgeClip, NoOptions
-from auricle.judging.sentiment_judge import SHIPPED, SentimentJudge, SentimentOptions, VaderJudge
+from auricle.judging.sentiment_judge import SHIPPED, SentimentJudge, SentimentOptions, VaderJudge, class_values
 from auricle.judging.train_sentiment import Recipe, evaluate, fit, make_tokenizer, thinned, two_hot
 from auricle.listeners.labels import Damage, make_labels
 from auricle.metrics.agreement import spearman
@@ -60,6 +60,32 @@ def test_values_and_class_counts_come_from_the_options(tmp_path):
     assert two_classes.judge(_clips("Anything."))[0].score == pytest.approx(2.0)
     with pytest.raises(JudgeError, match="one value a class"):
         SentimentJudge(SentimentOptions(model=str(tmp_path), values=(1.0, 2.0, 3.0)))
+
+
+@pytest.mark.parametrize(
+    ("names", "values"),
+    [
+        (["POSITIVE", "NEGATIVE"], (5.0, 1.0)),
+        (["negative", "neutral", "positive"], (1.0, 3.0, 5.0)),
+        (["1 star", "2 stars", "3 stars", "4 stars", "5 stars"], (1.0, 2.0, 3.0, 4.0, 5.0)),
+        (["5", "3", "1"], (5.0, 3.0, 1.0)),
+        (["Very Positive", "very_negative", "Neutral"], (5.0, 1.0, 3.0)),
+        (["LABEL_0", "LABEL_1", "LABEL_2"], ()),
+        (["joy", "anger"], ()),
+        (["positive", "POSITIVE"], ()),
+    ],
+)
+def test_classes_are_ranked_by_their_names_not_their_order(names, values):
+    assert class_values(names) == values
+
+
+def test_a_model_whose_class_names_say_nothing_needs_values(tmp_path):
+    tokenizer = make_tokenizer(_labels(20), 0)
+    shape = BertConfig(vocab_size=len(tokenizer), hidden_size=16, num_hidden_layers=1, num_attention_heads=2, intermediate_size=16)
+    BertForSequenceClassification(shape).save_pretrained(tmp_path)
+    tokenizer.save_pretrained(tmp_path)
+    with pytest.raises(JudgeError, match=r"LABEL_0.*options\.values"):
+        SentimentJudge(SentimentOptions(model=str(tmp_path)))
 
 
 def test_a_missing_model_is_an_error_that_says_which(tmp_path):

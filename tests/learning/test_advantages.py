@@ -146,3 +146,21 @@ def test_inputs_that_do_not_fit_the_baseline_are_refused():
         compute_advantages(parts, "ab", (1.0,), AdvantageConfig(baseline="critic"))
     with pytest.raises(ConfigError, match="do not fit"):
         compute_advantages(parts, "abc", (1.0,), AdvantageConfig())
+
+
+@pytest.mark.parametrize("config", [AdvantageConfig(), GRPO, AdvantageConfig(baseline="reference"), AdvantageConfig(baseline="none")])
+def test_a_saturated_judge_gives_no_advantage_but_its_jitter(config):
+    jitter = np.random.default_rng(0).normal(0, 1e-6, (ROWS, 1))
+    result = run(5.0 + jitter, config, groups=list("aabbccdd"), weights=(1.0,))
+    assert result.kept.all()
+    assert np.abs(result.values).max() < 0.01
+    exact = run(np.full((ROWS, 1), 5.0), config, groups=list("aabbccdd"), weights=(1.0,))
+    assert not exact.values.any()
+
+
+@pytest.mark.parametrize("config", [AdvantageConfig(), GRPO])
+def test_a_scene_whose_samples_tie_stays_tied_beside_lively_ones(config):
+    parts = np.array([[5.0], [5.0 + 1e-5], [2.0], [3.0], [1.0], [2.5], [4.0], [3.0]])
+    values = run(parts, config, groups=list("aabbccdd"), weights=(1.0,)).values
+    assert np.abs(values[:2]).max() < 0.01
+    assert np.abs(values[2:]).min() > 0.3
