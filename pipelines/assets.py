@@ -2,12 +2,13 @@
 
     corpus synth --> pretrain ---------> auricle/assets/enhancer
     calibrate -------------------------> auricle/assets/listener
-    descriptions of its clips ---------> auricle/assets/sentiment
+      its clips' descriptions ---------> auricle/assets/sentiment
 
 About an hour on two cores. A model card is written by hand and stays: compare its figures with what the commands print.
 """
 
 import argparse
+import glob
 import shlex
 import shutil
 import subprocess
@@ -17,6 +18,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from auricle.errors import ConfigError
 from pipelines.command import EXIT_INTERRUPTED, EXIT_OK
 
 ASSETS = Path("auricle/assets")
@@ -25,10 +27,14 @@ CARD = "README.md"
 
 @dataclass(frozen=True)
 class Recipe:
-    """How one asset is made: its commands, and the folder of theirs that becomes the asset (None: the last command writes it itself)."""
+    """How one asset is made: its commands, and the folder of theirs that becomes the asset (None: the last command writes it itself).
+
+    resume: the run folder with which the last command goes on where it was stopped. Words with a `*` are what they match.
+    """
 
     commands: tuple[str, ...]
     product: Path | None = None
+    resume: Path | None = None
 
 
 RECIPES = {
@@ -38,9 +44,15 @@ RECIPES = {
             "auricle pretrain --set scenes.folder=corpus/enhancer-A --set run.name=enhancer",
         ),
         Path("runs/enhancer/best"),
+        resume=Path("runs/enhancer"),
     ),
     "listener": Recipe(("auricle calibrate",), Path("runs/listener/listener")),
-    "sentiment": Recipe(("python -m auricle.judging.train_sentiment",)),
+    "sentiment": Recipe(
+        (
+            "python -m auricle.judging.train_sentiment --labels build/listener-data/train-*/labels.jsonl "
+            "--held-out build/listener-data/held-out-*/labels.jsonl",
+        )
+    ),
 }
 
 
@@ -62,6 +74,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     except subprocess.CalledProcessError as error:
         print(f"assets: `{shlex.join(error.cmd)}` ended with status {error.returncode}", file=sys.stderr)
         return 1
+    except ConfigError as error:
+        print(error, file=sys.stderr)
+        return 1
     except KeyboardInterrupt:
         print("assets: interrupted; what was begun goes on where it stopped", file=sys.stderr)
         return EXIT_INTERRUPTED
@@ -72,9 +87,12 @@ def make(name: str, recipe: Recipe, more: Sequence[str], *, dry_run: bool) -> No
     """Run a recipe's commands and put its product in place, the card aside. Raises CalledProcessError."""
     for command in recipe.commands:
         words = [*shlex.split(command), *more]
-        print(f"$ {shlex.join(words)}", flush=True)
+        if recipe.resume and command is recipe.commands[-1] and (recipe.resume / "config.toml").exists():
+            words += ["--resume", str(recipe.resume)]
+        print(f"$ {' '.join(word if '*' in word else shlex.quote(word) for word in words)}", flush=True)
         if dry_run:
             continue
+        words = [found for word in words for found in _matched(word)]
         began = time.monotonic()
         subprocess.run([sys.executable, *(["-m", "pipelines.cli", *words[1:]] if words[0] == "auricle" else words[1:])], check=True)
         print(f"({time.monotonic() - began:.0f} s)", flush=True)
@@ -82,6 +100,16 @@ def make(name: str, recipe: Recipe, more: Sequence[str], *, dry_run: bool) -> No
         print(f"$ cp {recipe.product}/* {ASSETS / name}/", flush=True)
         if not dry_run:
             shutil.copytree(recipe.product, ASSETS / name, dirs_exist_ok=True, ignore=shutil.ignore_patterns(CARD))
+
+
+def _matched(word: str) -> list[str]:
+    """What a word with a `*` matches, as a shell would have it. Raises ConfigError where that is nothing."""
+    if "*" not in word:
+        return [word]
+    found = sorted(glob.glob(word))
+    if not found:
+        raise ConfigError(f"assets: nothing is called {word}; make the listener first (its clips' labels are needed)")
+    return found
 
 
 if __name__ == "__main__":

@@ -1,10 +1,11 @@
 """The shipped checkpoints are small, have a card, and `make assets` runs the card's own commands."""
 
+import shlex
 from pathlib import Path
 
 import pytest
 
-from pipelines import assets
+from pipelines import assets, cli
 
 ROOT = Path(__file__).resolve().parents[1]
 SHIPPED = [name for name in assets.RECIPES if (ROOT / assets.ASSETS / name).is_dir()]
@@ -34,3 +35,31 @@ def test_an_unknown_asset_is_a_usage_error(capsys: pytest.CaptureFixture[str]) -
     with pytest.raises(SystemExit):
         assets.main(["lisener"])
     assert "choose of enhancer, listener, sentiment" in capsys.readouterr().err
+
+
+def test_what_was_begun_goes_on_where_it_stopped(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "runs" / "enhancer").mkdir(parents=True)
+    (tmp_path / "runs" / "enhancer" / "config.toml").touch()
+    assert assets.main(["enhancer", "--dry-run"]) == 0
+    synth, pretrain, _ = capsys.readouterr().out.splitlines()
+    assert "--resume" not in synth
+    assert pretrain.endswith("--resume runs/enhancer")
+
+
+def test_labels_that_are_not_there_are_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert assets.main(["sentiment"]) == 1
+    assert "make the listener first" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("name", SHIPPED)
+def test_every_command_of_a_recipe_is_understood(name: str, capsys: pytest.CaptureFixture[str]) -> None:
+    """The verbs take the words as they stand in the recipe; nothing is made."""
+    for command in assets.RECIPES[name].commands:
+        words = shlex.split(command)
+        if words[0] == "auricle":
+            assert cli.main([*words[1:], "--dry-run"]) == 0
+            assert "[pretrain]" in capsys.readouterr().out
