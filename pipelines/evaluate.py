@@ -35,6 +35,8 @@ EXAMPLES = (
     "auricle evaluate runs/demo                                # its pretrained and its best checkpoint, on its corpus's eval scenes",
     "auricle evaluate runs/demo --scenes corpus/tiny-B --split all --output tables/B",
     "auricle evaluate --scenes corpus --enhancer pretrained=runs/pretrain/best --enhancer ours=runs/demo/checkpoints/step-000120/enhancer",
+    "auricle evaluate --judge dnsmos --ratings NISQA_Corpus/NISQA_TEST_LIVETALK/NISQA_TEST_LIVETALK_file.csv",
+    "auricle evaluate --judge questions --option model=runs/questions/listener --ratings ratings.csv --paraphrases --profiles",
     "auricle evaluate runs/demo --scenes recordings --no-panel --set 'evaluate.metrics=[\"dnsmos_ovrl\"]'",
 )
 
@@ -50,10 +52,21 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--baseline", metavar="NAME", help="what differences are taken to (default: pretrained, else the first enhancer)")
     parser.add_argument("--output", type=Path, metavar="FOLDER", help="where the files go (default: RUN/evaluation, else ./evaluation)")
     parser.add_argument("--no-panel", action="store_true", help="leave the panel of judges out: metrics only")
+    beside = parser.add_argument_group("a judge beside people")
+    beside.add_argument("--judge", metavar="JUDGE", help="a judge of the panel, a kind, or a TOML file with `kind` and `options`")
+    beside.add_argument("--option", action="append", default=[], metavar="A=VALUE", help="an option of that judge; may be repeated")
+    beside.add_argument("--ratings", type=Path, action="append", default=[], metavar="CSV", help="people's ratings; may be repeated")
+    beside.add_argument("--paraphrases", action="store_true", help="ask again in wordings that training never saw")
+    beside.add_argument("--profiles", action="store_true", help="ask again as other listeners: strict, casual, hard of hearing")
+    beside.add_argument("--answers", type=Path, metavar="FOLDER", help="the metrics of SpeechQualityLLM's released answers")
     return run_verb(parser, _story, argv)
 
 
 def _story(arguments: argparse.Namespace, settings: Settings) -> int:
+    if arguments.judge is not None or arguments.answers is not None:
+        from pipelines.evaluate_judge import judge_story
+
+        return judge_story(arguments, settings)
     console = Console()
     run: Path | None = arguments.run or arguments.run_option
     enhancers: dict[str, Path] = {}

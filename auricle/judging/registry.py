@@ -12,6 +12,7 @@ from auricle.judging.judge import Judge
 
 BUILT_IN = {
     "listener": "auricle.judging.listener_judge:ListenerJudge",
+    "questions": "auricle.judging.questions_judge:QuestionsJudge",
     "sentiment": "auricle.judging.sentiment_judge:SentimentJudge",
     "vader": "auricle.judging.sentiment_judge:VaderJudge",
     "dnsmos": "auricle.judging.metric_judges:DnsmosJudge",

@@ -149,3 +149,15 @@ DOUBLE_ENDED = (
 )
 """What goes before a double-ended question."""
 DOUBLE_ENDED_HELD_OUT = ("First comes the undamaged original, then the version to grade. ",)
+
+INSTRUCTIONS: dict[Task, str] = {
+    "mos_numeric": " Answer with one number from 1.0 to 5.0 and nothing else, such as 3.2.",
+    "dim_numeric": " Answer with one number from 1.0 to 5.0 and nothing else, such as 3.2.",
+    "dim_categ": " Answer with the word, a comma and the score, such as `fair, 3.2`: very bad 1.0-1.4, poor 1.5-2.4, fair 2.5-3.4, "
+    "good 3.5-4.4, excellent 4.5-5.0.",
+    "multi_dim": ' Answer exactly so: {"mos": 3.2, "noisiness": 4.1, "coloration": 3.0, "discontinuity": 2.4, "loudness": 4.5}. '
+    "5.0 means that nothing is wrong.",
+    "explanatory": " Name causes and times in one to six sentences, such as `There is strong noise from 0.4 to 1.2 seconds.` Then end with "
+    "`Scores: noisiness 2.1, coloration 4.0, discontinuity 3.0, loudness 4.5, overall 2.4.`",
+}
+"""The form of an answer, for models that were not trained on it."""

@@ -1,7 +1,7 @@
 """Any rated folder: a CSV with `file` and scores. ITU-T P.835 tests (`mos_sig`, `mos_bak`, `mos_ovrl`, `ci95_*`) are of this form.
 
 Columns: `file`, relative to the table; `reference` (optional); a score a column: `mos`, `mos_NAME`, `score_NAME`, or one of the dimensions
-that questions know (`noisiness`, `naturalness`...); `NAME_std` (a column's standard deviation of votes) or `ci95_NAME` (95 % interval of the
+that questions know (`noisiness`, `naturalness`...); `NAME_std` (the standard deviation of its votes) or `ci95_NAME` (95 % interval of the
 mean) with `votes` or `n_votes`; `condition`, `speaker`, `source`, `split`.
 """
 

@@ -27,7 +27,7 @@ def read_table(table: Path) -> tuple[list[str], list[tuple[int, Row]]]:
     try:
         with table.open(encoding="utf-8-sig", newline="") as file:
             reader = csv.DictReader(file, restkey="", restval="", strict=True)
-            rows = [(reader.line_num, {name: _text(cell) for name, cell in row.items() if name}) for row in reader]
+            rows: list[tuple[int, Row]] = [(reader.line_num, {name: _text(cell) for name, cell in row.items() if name}) for row in reader]
             header = [name for name in reader.fieldnames or () if name]
     except FileNotFoundError:
         raise RatingsError(f"{table}: no such file; give the CSV table of the ratings") from None
