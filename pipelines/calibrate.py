@@ -16,6 +16,7 @@ from auricle.errors import ConfigError
 from auricle.listeners.calibration import CalibrateConfig
 from auricle.listeners.checkpoint import Listener, load_listener
 from auricle.listeners.dataset import prepare_folder, read_set
+from auricle.listeners.enhanced_clips import prepare_enhanced
 from auricle.listeners.report import report_on, report_text, save_report
 from auricle.listeners.sources import Part, find_sources
 from pipelines.calibrate_run import LISTENER, CalibrateRun, bar
@@ -84,9 +85,24 @@ def _clips(config: CalibrateConfig, part: Part, console: Console) -> Path:
         )
 
 
+def _more_sets(config: CalibrateConfig, console: Console) -> list[Path]:
+    """Clips from scenes and an enhancer, and sets that were prepared before."""
+    for folder in config.sets:
+        if not (folder / "labels.jsonl").is_file():
+            raise ConfigError(f"{folder}: no labels.jsonl in it; give folders of prepared clips (calibrate.sets)")
+    if config.enhanced.scenes is None:
+        return list(config.sets)
+    with bar(console) as progress:
+        task = progress.add_task("enhanced clips", total=config.enhanced.clips)
+        made = prepare_enhanced(
+            config.enhanced, config.data, config.cache, progress=lambda done, total: progress.update(task, completed=done, total=total)
+        )
+    return [*config.sets, made]
+
+
 def _trained(settings: Settings, console: Console) -> Listener:
     config = settings.calibrate
-    sets = [_clips(config, "train", console)]
+    sets = [_clips(config, "train", console), *_more_sets(config, console)]
     run = CalibrateRun(config, settings.learner_pool)
     settings = settings.model_copy(
         update={"run": settings.run.model_copy(update={"name": run.path.name, "folder": run.path.parent, "seed": config.training.seed})}

@@ -9,15 +9,17 @@ from typing import Any, Literal
 from pydantic import PositiveInt
 
 from auricle.config import Config
+from auricle.scenes.scene import Split
 
 
 class ListenerConfig(Config):
     """The network."""
 
     encoder: dict[str, Any] = {"kind": "conv"}
-    """`kind` "conv" (a convolutional stem and a small transformer) or "ast"; further keys override its sizes (see configuration.py)."""
+    """`kind` "conv" (a convolutional stem, a small transformer), "ast" or "whisper"; more keys override its sizes (configuration.py)."""
     audio_encoder: str = ""
-    """Pretrained AST weights: a folder or a hub id such as MIT/ast-finetuned-audioset-10-10-0.4593; empty: random."""
+    """Pretrained weights of that kind: a folder or a hub id such as MIT/ast-finetuned-audioset-10-10-0.4593 or openai/whisper-base; empty:
+    random."""
     text_model: str = ""
     """Pretrained decoder: a folder or a hub id such as meta-llama/Llama-3.1-8B-Instruct; empty: a tiny random Llama, our own vocabulary."""
     clip_s: float = 3.0
@@ -49,6 +51,21 @@ class DatasetConfig(Config):
     """Rate of all audio; PESQ-wb wants 16 kHz."""
     mels: int = 80
     """Mel bands of the features."""
+    seed: int = 0
+    """Every draw comes from it."""
+
+
+class EnhancedConfig(Config):
+    """Further clips, from scenes and an enhancer: what a judge in the main job will hear."""
+
+    scenes: Path | None = None
+    """A corpus with clean targets, reverberant and anechoic; None: no such clips."""
+    split: Split = "train"
+    """The split that is listened to."""
+    enhancer: Path | None = None
+    """Checkpoint folder of the enhancer; None: the small one that comes with Auricle."""
+    clips: PositiveInt = 3_000
+    """Clips, shared evenly among the scenes."""
     seed: int = 0
     """Every draw comes from it."""
 
@@ -124,5 +141,8 @@ class CalibrateConfig(Config):
     """Checkpoint folder of a listener to go on from; its network is used, whatever `listener` says. None: a new one."""
     listener: ListenerConfig = ListenerConfig()
     data: DatasetConfig = DatasetConfig()
+    enhanced: EnhancedConfig = EnhancedConfig()
+    sets: tuple[Path, ...] = ()
+    """Folders of further prepared clips (`labels.jsonl` and arrays, as `cache` holds them) to learn from."""
     trainable: TrainableConfig = TrainableConfig()
     training: TrainingConfig = TrainingConfig()

@@ -5,11 +5,12 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from transformers import ASTModel, AutoConfig, AutoModelForCausalLM, AutoTokenizer
+from transformers import ASTModel, AutoConfig, AutoModelForCausalLM, AutoTokenizer, WhisperModel
 
-from auricle.errors import CheckpointError
+from auricle.errors import CheckpointError, ConfigError
 from auricle.listeners.calibration import ListenerConfig
 from auricle.listeners.configuration import AuricleListenerConfig, tiny_text_config
+from auricle.listeners.encoders import AstEncoder, WhisperEncoder
 from auricle.listeners.features import AuricleFeatureExtractor
 from auricle.listeners.modeling import AuricleListenerForConditionalGeneration
 from auricle.listeners.processing import AuricleListenerProcessor
@@ -55,8 +56,18 @@ def new_listener(config: ListenerConfig, seed: int = 0) -> Listener:
         model.language_model = AutoModelForCausalLM.from_pretrained(config.text_model)
         model.language_model.resize_token_embeddings(len(tokenizer))
     if config.audio_encoder:
-        model.audio_tower.encoder.model = ASTModel.from_pretrained(config.audio_encoder)
+        _load_encoder(model.audio_tower.encoder, config.audio_encoder)
     return Listener(model, processor)
+
+
+def _load_encoder(encoder: torch.nn.Module, source: str) -> None:
+    """Pretrained weights of the encoder's kind, from a folder or the hub."""
+    if isinstance(encoder, WhisperEncoder):
+        encoder.load_pretrained(WhisperModel.from_pretrained(source).encoder)
+    elif isinstance(encoder, AstEncoder):
+        encoder.model = ASTModel.from_pretrained(source)
+    else:
+        raise ConfigError(f"calibrate.listener.audio_encoder = {source!r}: for encoder.kind 'ast' or 'whisper', not 'conv'")
 
 
 def save_listener(listener: Listener, folder: Path, *, half: bool = False) -> None:

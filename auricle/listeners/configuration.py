@@ -18,10 +18,15 @@ CONV_ENCODER: dict[str, Any] = {
 AST_ENCODER: dict[str, Any] = {"kind": "ast", "hidden_size": 768, "layers": 12, "heads": 12, "intermediate_size": 3072}
 """The Audio Spectrogram Transformer (Gong 2021), for its pretrained weights."""
 
+WHISPER_ENCODER: dict[str, Any] = {"kind": "whisper", "hidden_size": 512, "layers": 6, "heads": 8, "intermediate_size": 2048}
+"""The encoder of Whisper (Radford 2022), for its pretrained weights; these are the sizes of whisper-base."""
+
+ENCODERS = {"conv": CONV_ENCODER, "ast": AST_ENCODER, "whisper": WHISPER_ENCODER}
+
 
 @strict
 class AuricleListenerConfig(PreTrainedConfig):
-    """encoder: CONV_ENCODER or AST_ENCODER, or a variant of them. mels, frames: the shape of the features. audio_tokens: tokens an audio
+    """encoder: one of ENCODERS, or a variant of one. mels, frames: the shape of the features. audio_tokens: tokens an audio
     becomes. text_config: any decoder-only language model of transformers (Llama by default). audio_token_id: the placeholder's id."""
 
     model_type = "auricle_listener"
@@ -36,7 +41,7 @@ class AuricleListenerConfig(PreTrainedConfig):
     tie_word_embeddings: bool = False
 
     def __post_init__(self, **kwargs):
-        self.encoder = {**(AST_ENCODER if (self.encoder or {}).get("kind") == "ast" else CONV_ENCODER), **(self.encoder or {})}
+        self.encoder = {**ENCODERS.get((self.encoder or {}).get("kind", "conv"), CONV_ENCODER), **(self.encoder or {})}
         if not isinstance(self.text_config, PreTrainedConfig):
             values = dict(self.text_config or {})
             self.text_config = CONFIG_MAPPING[values.pop("model_type", "llama")](**values)

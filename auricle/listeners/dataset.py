@@ -25,7 +25,7 @@ from auricle.listeners.labels import Damage, Labels, make_labels
 from auricle.listeners.sources import Part, Sources, find_sources
 from auricle.metrics.intrusive import pesq_wb
 
-RECIPE = 1
+RECIPE = 2
 """Raised whenever the making of clips changes, so that old caches are not taken for new."""
 CHUNK = 50
 LUFS = -26.0
@@ -77,7 +77,7 @@ class _JoinedRows:
 
 @dataclass(frozen=True)
 class LabelledClip:
-    """One clip as sound, at -26 LUFS, with its clean original."""
+    """One clip as sound, at -26 LUFS, with its clean original in the same room."""
 
     audio: Float32[np.ndarray, " samples"]
     reference: Float32[np.ndarray, " samples"]
@@ -129,12 +129,12 @@ def make_clip(config: DatasetConfig, part: Part, sources: Sources, index: int) -
         speech = sources.speech_crop(samples, rng)
         degraded = degrade(speech, sources.noise_crop(samples, rng), config.sample_rate_hz, rng)
         try:
-            pesq = None if degraded.kind == "no speech" else pesq_wb(speech, degraded.audio, config.sample_rate_hz)
+            pesq = None if degraded.kind == "no speech" else pesq_wb(degraded.reference, degraded.audio, config.sample_rate_hz)
         except MetricError:
             continue
         labels = make_labels(pesq, degraded.damages, duration_s)
         audio = normalise_loudness(degraded.audio, config.sample_rate_hz, LUFS)
-        return LabelledClip(audio, normalise_loudness(speech, config.sample_rate_hz, LUFS), labels, degraded.kind)
+        return LabelledClip(audio, normalise_loudness(degraded.reference, config.sample_rate_hz, LUFS), labels, degraded.kind)
     raise MetricError(f"calibrate: clip {index}: PESQ failed on 20 draws in a row; are the speech folders really speech?")
 
 
@@ -147,27 +147,51 @@ def labels_from_dict(data: dict) -> Labels:
     return Labels(data["quality"], data["pesq"], data["dimensions"], damages, data["duration_s"])
 
 
+class SetWriter:
+    """Writes a set clip by clip, in place: large sets do not fit into memory. `labels.jsonl` comes last; it says that the set is whole."""
+
+    def __init__(self, folder: Path, count: int, config: DatasetConfig) -> None:
+        folder.mkdir(parents=True, exist_ok=True)
+        self._folder, self._config = folder, config
+        shape = (count, config.mels, round(config.clip_s * config.sample_rate_hz) // HOP_SAMPLES)
+        self._features, self._references = (
+            np.lib.format.open_memmap(folder / f"{name}.npy", "w+", np.float16, shape) for name in ("features", "references")
+        )
+        self._lengths = np.empty(count, dtype=np.int64)
+        self._lines: list[str] = []
+
+    def __enter__(self) -> "SetWriter":
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, *error: object) -> None:
+        if kind is None:
+            self._close()
+
+    def add(self, audio: np.ndarray, reference: np.ndarray, labels: Labels, kind: str) -> None:
+        """The next clip: sound and clean original at -26 LUFS."""
+        self.add_features(padded_mels(audio, self._config), padded_mels(reference, self._config), len(audio) // HOP_SAMPLES, labels, kind)
+
+    def add_features(self, features: np.ndarray, references: np.ndarray, frames: int, labels: Labels, kind: str) -> None:
+        """The next clip, where its mels were made elsewhere."""
+        place = len(self._lines)
+        self._features[place], self._references[place], self._lengths[place] = features, references, frames
+        self._lines.append(json.dumps({"kind": kind, "labels": asdict(labels)}))
+
+    def _close(self) -> None:
+        self._features.flush()
+        self._references.flush()
+        np.save(self._folder / "lengths.npy", self._lengths)
+        with replacing(self._folder / "labels.jsonl") as temporary:
+            temporary.write_text("\n".join(self._lines) + "\n", encoding="utf-8")
+
+
 def _make(config: DatasetConfig, part: Part, count: int, folder: Path, processes: int, progress: Callable[[int, int], None] | None) -> None:
-    frames = round(config.clip_s * config.sample_rate_hz) // HOP_SAMPLES
-    shape = (count, config.mels, frames)
-    folder.mkdir(parents=True, exist_ok=True)
-    # Filled in place: large sets do not fit into memory. labels.jsonl comes last; its presence says that the set is whole.
-    features, references = (
-        np.lib.format.open_memmap(folder / f"{name}.npy", "w+", np.float16, shape) for name in ("features", "references")
-    )
-    lengths = np.empty(count, dtype=np.int64)
-    lines: list[str] = []
-    for start, chunk in _chunks(config, part, count, processes):
-        for offset, (feature, reference, length, line) in enumerate(chunk):
-            features[start + offset], references[start + offset], lengths[start + offset] = feature, reference, length
-            lines.append(line)
-        if progress:
-            progress(len(lines), count)
-    features.flush()
-    references.flush()
-    np.save(folder / "lengths.npy", lengths)
-    with replacing(folder / "labels.jsonl") as temporary:
-        temporary.write_text("\n".join(lines) + "\n", encoding="utf-8")
+    with SetWriter(folder, count, config) as writer:
+        for start, chunk in _chunks(config, part, count, processes):
+            for clip in chunk:
+                writer.add_features(*clip)
+            if progress:
+                progress(start + len(chunk), count)
 
 
 def _chunks(config: DatasetConfig, part: Part, count: int, processes: int) -> Iterator[tuple[int, list]]:
@@ -183,7 +207,7 @@ def _chunks(config: DatasetConfig, part: Part, count: int, processes: int) -> It
 _SOURCES: dict[str, Sources] = {}
 
 
-def _chunk(job: tuple[DatasetConfig, Part, int, int]) -> list[tuple[np.ndarray, np.ndarray, int, str]]:
+def _chunk(job: tuple[DatasetConfig, Part, int, int]) -> list[tuple[np.ndarray, np.ndarray, int, Labels, str]]:
     config, part, start, end = job
     key = f"{part} {config.model_dump_json()}"
     # Listing the folders once a process; their files are cached inside.
@@ -191,12 +215,13 @@ def _chunk(job: tuple[DatasetConfig, Part, int, int]) -> list[tuple[np.ndarray, 
     made = []
     for index in range(start, end):
         clip = make_clip(config, part, sources, index)
-        line = json.dumps({"kind": clip.kind, "labels": asdict(clip.labels)})
-        made.append((_padded_mels(clip.audio, config), _padded_mels(clip.reference, config), len(clip.audio) // HOP_SAMPLES, line))
+        mels = padded_mels(clip.audio, config), padded_mels(clip.reference, config)
+        made.append((*mels, len(clip.audio) // HOP_SAMPLES, clip.labels, clip.kind))
     return made
 
 
-def _padded_mels(audio: np.ndarray, config: DatasetConfig) -> np.ndarray:
+def padded_mels(audio: np.ndarray, config: DatasetConfig) -> np.ndarray:
+    """log10 mel power of a clip on the whole window, which digital silence fills up."""
     window = np.zeros(round(config.clip_s * config.sample_rate_hz), dtype=np.float32)
     window[: len(audio)] = audio[: len(window)]
     return log_mels(window, config.mels, config.sample_rate_hz).astype(np.float16)

@@ -11,7 +11,7 @@ import numpy as np
 from jaxtyping import Float32
 from scipy import ndimage, signal
 
-from auricle.listeners.labels import Damage, severity_of_ratio
+from auricle.listeners.labels import Damage, severity_of_clarity, severity_of_ratio
 from auricle.listeners.nonspeech import no_speech
 from auricle.listeners.suppression import HOP, suppress
 
@@ -41,23 +41,33 @@ RAMP_S = 0.005
 
 @dataclass(frozen=True)
 class Degraded:
-    """A damaged clip. kind: the damage that was drawn, a key of SHARES (its damages may have several artefacts)."""
+    """A damaged clip. kind: the damage that was drawn, a key of SHARES (its damages may have several artefacts).
+
+    reference: what the clip would be without its damages but in its room. A room is no fault of an enhancer, whose targets are reverberant
+    too, and PESQ against dry speech takes light reverberation for ruin (docs/log.md).
+    """
 
     audio: Audio
     damages: tuple[Damage, ...]
     kind: str
+    reference: Audio
 
 
 def degrade(speech: Audio, noise: Audio, sample_rate_hz: int, rng: np.random.Generator, kind: str | None = None) -> Degraded:
     """`speech` with the damage `kind` (one of SHARES), or one drawn by SHARES and then perhaps a second one."""
     drawn = kind or str(rng.choice(list(SHARES), p=list(SHARES.values())))
     audio, damages = MAKERS[drawn](speech, noise, sample_rate_hz, rng)
+    reference = audio if drawn == "reverberation" else speech
     if kind is None and drawn not in ("clean", "no speech") and rng.random() < SECOND_DAMAGE_SHARE:
         second = str(rng.choice(_SECOND))
-        if second != drawn:
+        if second == "reverberation" and second != drawn:
+            tail, room = draw_room_tail(sample_rate_hz, len(speech) / sample_rate_hz, rng)
+            audio, reference = in_room(audio, tail), in_room(speech, tail)
+            damages = (*damages, room)
+        elif second != drawn:
             audio, more = MAKERS[second](audio, np.roll(noise, len(noise) // 2), sample_rate_hz, rng)
             damages = damages + more
-    return Degraded(np.ascontiguousarray(audio, dtype=np.float32), damages, drawn)
+    return Degraded(np.ascontiguousarray(audio, dtype=np.float32), damages, drawn, np.ascontiguousarray(reference, dtype=np.float32))
 
 
 def clean(speech: Audio, noise: Audio, rate: int, rng: np.random.Generator) -> Damaged:
@@ -141,6 +151,17 @@ def suppression(speech: Audio, noise: Audio, rate: int, rng: np.random.Generator
 
 def reverberation(speech: Audio, noise: Audio, rate: int, rng: np.random.Generator) -> Damaged:
     """A room of exponentially decaying noise: reverberation time 0.2 to 1.2 s, direct-to-reverberant ratio -6 to 14 dB."""
+    tail, room = draw_room_tail(rate, len(speech) / rate, rng)
+    return in_room(speech, tail), (room,)
+
+
+def in_room(speech: Audio, tail: Audio) -> Audio:
+    """`speech` with a room's tail, the direct sound where it was."""
+    return speech + signal.fftconvolve(speech, tail)[: len(speech)].astype(np.float32)
+
+
+def draw_room_tail(rate: int, duration_s: float, rng: np.random.Generator) -> tuple[Audio, Damage]:
+    """A room's response after the direct sound, and what it does to a clip of `duration_s`."""
     rt60_s, drr_db = rng.uniform(0.2, 1.2), rng.uniform(-6, 14)
     samples = int(min(rt60_s, 1.0) * rate)
     tail = rng.standard_normal(samples) * 10 ** (-3 * np.arange(samples) / (rt60_s * rate))
@@ -149,9 +170,8 @@ def reverberation(speech: Audio, noise: Audio, rate: int, rng: np.random.Generat
     tail *= np.sqrt(10 ** (-drr_db / 10) / np.sum(tail**2))
     early = 1.0 + np.sum(tail[: int(0.05 * rate)] ** 2)
     c50_db = float(10 * np.log10(early / max(np.sum(tail[int(0.05 * rate) :] ** 2), 1e-9)))
-    audio = speech + signal.fftconvolve(speech, tail)[: len(speech)].astype(np.float32)
-    severity = severity_of_ratio(c50_db, -3, 24)
-    return audio, (Damage("reverberation", severity, ((0.0, len(speech) / rate),), {"rt60_s": rt60_s, "drr_db": drr_db, "c50_db": c50_db}),)
+    parameters = {"rt60_s": rt60_s, "drr_db": drr_db, "c50_db": c50_db}
+    return tail.astype(np.float32), Damage("reverberation", severity_of_clarity(c50_db), ((0.0, duration_s),), parameters)
 
 
 def level_jumps(speech: Audio, noise: Audio, rate: int, rng: np.random.Generator) -> Damaged:

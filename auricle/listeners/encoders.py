@@ -8,10 +8,11 @@ import numpy as np
 import torch
 from jaxtyping import Bool, Float, Int64
 from torch import Tensor, nn
-from transformers import ASTConfig, ASTModel
+from transformers import ASTConfig, ASTModel, WhisperConfig
+from transformers.models.whisper.modeling_whisper import WhisperEncoder as TransformersWhisperEncoder
 
 from auricle.errors import ConfigError
-from auricle.listeners.features import CENTRE_LOG10, SCALE_LOG10, WINDOW_SAMPLES, mel_centres_hz
+from auricle.listeners.features import CENTRE_LOG10, SCALE_LOG10, WINDOW_SAMPLES, mel_centres_hz, mel_filters
 
 AST_PATCH, AST_STRIDE = 16, 10
 RATE_HZ = 16_000
@@ -118,6 +119,57 @@ class AstEncoder(nn.Module):
         return (later - AUDIOSET_MEAN) / (2 * AUDIOSET_DEVIATION)
 
 
+class WhisperEncoder(nn.Module):
+    """transformers' Whisper encoder (Radford 2022) at any size, on a window of any length: two convolutions, then a transformer."""
+
+    def __init__(self, mels: int, frames: int, hidden_size: int, layers: int, heads: int, intermediate_size: int):
+        super().__init__()
+        config = WhisperConfig(
+            d_model=hidden_size,
+            encoder_layers=layers,
+            encoder_attention_heads=heads,
+            encoder_ffn_dim=intermediate_size,
+            num_mel_bins=mels,
+            max_source_positions=frames // 2,
+            dropout=0.0,
+        )
+        self.model = TransformersWhisperEncoder(config)
+        self.frames, self.steps, self.stride = frames // 2 * 2, frames // 2, 2
+
+    def forward(
+        self, features: Float[Tensor, "batch mels frames"], lengths: Int64[Tensor, " batch"]
+    ) -> tuple[Float[Tensor, "batch steps hidden"], Bool[Tensor, "batch steps"]]:
+        """As ConvEncoder; Whisper itself was trained on padded clips and masks nothing."""
+        hidden = self.model(self.as_pretrained(features[..., : self.frames])).last_hidden_state
+        return hidden, torch.arange(self.steps, device=features.device) * self.stride < lengths[:, None]
+
+    def load_pretrained(self, model: TransformersWhisperEncoder) -> None:
+        """The weights of a published encoder; of its positions, which are sinusoids, as many as the window needs. Raises ConfigError."""
+        if model.config.max_source_positions < self.steps or model.config.num_mel_bins != self.model.config.num_mel_bins:
+            raise ConfigError(
+                f"calibrate.listener: this Whisper hears {model.config.num_mel_bins} mels and at most "
+                f"{model.config.max_source_positions / 50:.0f} s; set listener.mels and listener.clip_s to that or less"
+            )
+        state = model.state_dict()
+        state["embed_positions.weight"] = state["embed_positions.weight"][: self.steps]
+        kept = self.model.config.max_source_positions
+        self.model = TransformersWhisperEncoder(WhisperConfig(**{**model.config.to_dict(), "max_source_positions": kept}))
+        self.model.load_state_dict(state)
+
+    def as_pretrained(self, features: Float[Tensor, "batch mels frames"]) -> Float[Tensor, "batch mels frames"]:
+        """Our log-mels as the features that published Whisper weights were trained on.
+
+        Those are log10 of Slaney's mel bands, at most 8 below the clip's loudest, plus 4, over 4. Each of our bands becomes a power
+        density at its centre, and densities are interpolated to Slaney's centres.
+        """
+        density, places, level = (features.new_tensor(value) for value in _slaney_from_ours(features.shape[1]))
+        ours = SCALE_LOG10 * features + CENTRE_LOG10 - density[:, None]
+        below, share = places.floor().long().clamp(max=features.shape[1] - 2), places - places.floor().clamp(max=features.shape[1] - 2)
+        theirs = torch.lerp(ours[:, below], ours[:, below + 1], share[:, None].expand(-1, features.shape[2])) + level
+        loudest = theirs.amax(dim=(1, 2), keepdim=True)
+        return (torch.maximum(theirs.clamp_min(-10.0), loudest - 8.0) + 4.0) / 4.0
+
+
 class AudioTower(nn.Module):
     """Encoder, masked adaptive average pool to `audio_tokens` equal stretches of the window, and an MLP bridge to the decoder's width.
 
@@ -128,7 +180,11 @@ class AudioTower(nn.Module):
         super().__init__()
         values = dict(encoder)
         kind = values.pop("kind")
-        kinds: dict[str, type[ConvEncoder] | type[AstEncoder]] = {"conv": ConvEncoder, "ast": AstEncoder}
+        kinds: dict[str, type[ConvEncoder] | type[AstEncoder] | type[WhisperEncoder]] = {
+            "conv": ConvEncoder,
+            "ast": AstEncoder,
+            "whisper": WhisperEncoder,
+        }
         if kind not in kinds:
             raise ConfigError(f"encoder.kind = {kind!r}: choose one of {', '.join(kinds)}")
         self.encoder = kinds[kind](mels=mels, frames=frames, **values)
@@ -149,6 +205,22 @@ class AudioTower(nn.Module):
         starts = torch.arange(self.audio_tokens, device=features.device) * self.frames
         within = starts < lengths[:, None] * self.audio_tokens
         return torch.where(within[..., None], tokens, self.beyond)
+
+
+@lru_cache(maxsize=4)
+def _slaney_from_ours(mels: int) -> tuple[tuple[float, ...], tuple[float, ...], float]:
+    """log10 of our bands' widths in bins; where Slaney's centres lie among ours, in bands; log10 of Whisper's level over a density of one.
+
+    A band of Whisper's, whose triangle has unit area over hertz, sums the density over bins of 40 Hz, not divided by the window's energy.
+    """
+    widths = np.log10(mel_filters(mels, RATE_HZ).sum(0))
+    linear_top, step = 1000.0, math.log(6.4) / 27.0
+    top = 15.0 + math.log(RATE_HZ / 2 / linear_top) / step
+    scale = np.linspace(0.0, top, mels + 2)[1:-1]
+    centres = np.where(scale < 15.0, scale * 200.0 / 3.0, linear_top * np.exp(step * (scale - 15.0)))
+    places = np.interp(centres, mel_centres_hz(mels, RATE_HZ), np.arange(mels))
+    level = math.log10(np.sum(np.hanning(WINDOW_SAMPLES + 1) ** 2) / (RATE_HZ / WINDOW_SAMPLES))
+    return tuple(widths), tuple(places), level
 
 
 @lru_cache(maxsize=4)

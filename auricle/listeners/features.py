@@ -27,7 +27,7 @@ def log_mels(audio: Float[np.ndarray, " samples"], mels: int = 80, sample_rate_h
     windows = np.lib.stride_tricks.sliding_window_view(padded, WINDOW_SAMPLES)[::HOP_SAMPLES][:frames]
     window = _window()
     power = np.abs(np.fft.rfft(windows * window, FFT_SIZE)) ** 2 / np.sum(window**2)
-    return np.log10(power @ _mel_filters(mels, sample_rate_hz) + POWER_FLOOR).T.astype(np.float32)
+    return np.log10(power @ mel_filters(mels, sample_rate_hz) + POWER_FLOOR).T.astype(np.float32)
 
 
 def mel_centres_hz(mels: int, sample_rate_hz: int) -> Float[np.ndarray, " mels"]:
@@ -94,7 +94,8 @@ def _window() -> Float32[np.ndarray, " window_samples"]:
 
 
 @lru_cache(maxsize=4)
-def _mel_filters(mels: int, sample_rate_hz: int) -> Float32[np.ndarray, "bins mels"]:
+def mel_filters(mels: int, sample_rate_hz: int) -> Float32[np.ndarray, "bins mels"]:
+    """Triangles of unit peak from 0 Hz to Nyquist, evenly spaced in mel (2595 log10(1 + f/700))."""
     top = 2595 * np.log10(1 + sample_rate_hz / 2 / 700)
     edges = 700 * (10 ** (np.linspace(0, top, mels + 2) / 2595) - 1)
     bins = np.fft.rfftfreq(FFT_SIZE, 1 / sample_rate_hz)

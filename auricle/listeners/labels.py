@@ -56,7 +56,7 @@ class Damage:
 
 @dataclass(frozen=True)
 class Labels:
-    """The truth about one clip. pesq: wide-band PESQ against the clean clip; None where there is no speech to compare."""
+    """The truth about one clip. pesq: wide-band PESQ against the clean clip in the same room; None where there is no speech to compare."""
 
     quality: float
     pesq: float | None
@@ -78,9 +78,10 @@ def quality_from_pesq(pesq: float) -> float:
 
 
 def make_labels(pesq: float | None, damages: tuple[Damage, ...], duration_s: float) -> Labels:
-    """Quality and dimensions of a clip with these damages.
+    """Quality and dimensions of a clip with these damages. pesq: against the clean clip in the same room.
 
-    Quality is that of PESQ, but no better than a muffled clip deserves (PESQ-wb forgives a low-pass at 3.5 kHz), and 1 without speech.
+    Quality is that of PESQ, but no better than a muffled clip deserves (PESQ-wb forgives a low-pass at 3.5 kHz), less what the room takes,
+    and 1 without speech.
     """
     if any(damage.artefact == "no speech" for damage in damages):
         return Labels(1.0, None, dict.fromkeys(DIMENSIONS, 1.0), damages, duration_s)
@@ -90,7 +91,23 @@ def make_labels(pesq: float | None, damages: tuple[Damage, ...], duration_s: flo
     for damage in damages:
         if damage.artefact == "muffling":
             quality = min(quality, 5.0 - 3.6 * damage.severity)
+    for damage in damages:
+        if damage.artefact == "reverberation":
+            quality = 1.0 + (quality - 1.0) * room_share(damage.severity)
     return Labels(quality, pesq, _dimensions(damages), damages, duration_s)
+
+
+def room_share(severity: float) -> float:
+    """The share of quality above 1 that a room leaves: nearly all in a living room, four tenths where words run into each other.
+
+    A rule of ours, not of people: PESQ against dry speech would leave 37 % of it already at a clarity of 16 dB.
+    """
+    return 1.0 - 0.6 * severity**1.5
+
+
+def severity_of_clarity(c50_db: float) -> float:
+    """Reverberation's severity by its clarity index (ISO 3382: early energy, up to 50 ms, over late): 0 from 24 dB on, 1 at -3 dB."""
+    return severity_of_ratio(c50_db, -3.0, 24.0)
 
 
 def score_of(severity: float) -> float:

@@ -1,4 +1,4 @@
-"""Labelled clips and training: the same whatever the processes, and whether stopped or not."""
+"""Labelled clips and steps of training: the same whatever the processes and ranks; padding is not learned."""
 
 from pathlib import Path
 
@@ -7,20 +7,25 @@ import pytest
 import torch
 
 from auricle.audio import write_audio
-from auricle.errors import EmptyCorpusError
+from auricle.errors import EmptyCorpusError, LearningError
 from auricle.listeners.auxiliary import AuxiliaryHead, auxiliary_targets
-from auricle.listeners.calibration import DatasetConfig, ListenerConfig, TrainingConfig
+from auricle.listeners.calibration import CalibrateConfig, DatasetConfig, ListenerConfig, TrainingConfig
 from auricle.listeners.checkpoint import Listener, new_listener
-from auricle.listeners.dataset import ClipSet, prepare
+from auricle.listeners.courses import courses_of
+from auricle.listeners.dataset import ClipSet, JoinedSets, prepare
+from auricle.listeners.features import scaled
 from auricle.listeners.held_out import descriptions_with_pesq
 from auricle.listeners.labels import Damage, make_labels
-from auricle.listeners.lessons import IGNORED, make_lessons
+from auricle.listeners.lessons import make_lessons
+from auricle.listeners.listener_module import ListenerModule
 from auricle.listeners.sources import find_sources, speaker_of
-from auricle.listeners.training import learning_rate_at, step_loss, train
+from auricle.listeners.training import learning_rate_share, plan_step, step_loss
+from auricle.listeners.turns import IGNORED, Exchange, Turns, tokenise
 from auricle.scenes.synth.voice import speak
 
 DATA = DatasetConfig(clips=12, held_out_clips=6, clip_s=2.0)
 NETWORK = ListenerConfig(clip_s=2.0, audio_tokens=20, encoder={"kind": "conv", "hidden_size": 32, "layers": 1, "intermediate_size": 64})
+COURSES = courses_of(CalibrateConfig())
 
 
 @pytest.fixture(scope="module")
@@ -69,50 +74,87 @@ def test_auxiliary_targets_mark_local_damage() -> None:
 def test_only_answers_are_learned(listener: Listener, clip_set: ClipSet) -> None:
     rng = np.random.default_rng(0)
     tokenizer = listener.processor.tokenizer
-    for lesson in make_lessons(clip_set.labels, listener.processor, rng, pairs=3):
-        for ids, targets in zip(lesson.input_ids, lesson.labels, strict=True):
+    for lesson in make_lessons(clip_set.labels, rng, pairs=3):
+        turns = tokenise(lesson.exchanges, listener.processor)
+        for ids, targets in zip(turns.input_ids, turns.labels, strict=True):
             answer = targets[targets != IGNORED]
             assert answer[-1] == tokenizer.eos_token_id
             assert tokenizer.pad_token_id not in answer
             place = int((ids == tokenizer.convert_tokens_to_ids("<answer>")).nonzero()[0])
             assert (targets[: place + 1] == IGNORED).all()
-        assert len(lesson.audios) == len(lesson.references) == int((lesson.input_ids == 3).sum()) // 30
+        assert len(turns.audios) == int((turns.input_ids == 3).sum()) // 30
 
 
-class Stopped(Exception):
-    """What ends the first part."""
+def test_a_score_is_learned_as_its_exact_expectation(listener: Listener) -> None:
+    tokenizer = listener.processor.tokenizer
+    turns = tokenise([Exchange("How good?", "4", (0,), score=3.3), Exchange("How good?", "5", (1,), score=5.0)], listener.processor)
+    place = int(turns.answered[0].nonzero()[0]) + 1
+    assert tokenizer.convert_ids_to_tokens([int(turns.labels[0, place]), int(turns.others[0, place])]) == ["3", "4"]
+    assert turns.shares[0, place] == pytest.approx(0.3)
+    assert turns.shares[1, place] == 1.0
+    assert tokenizer.convert_ids_to_tokens(int(turns.input_ids[0, place])) == "4"
+    with pytest.raises(LearningError, match="one digit"):
+        tokenise([Exchange("How good?", "fine", (0,), score=3.3)], listener.processor)
 
 
-def test_a_stopped_training_goes_on_as_if_it_had_not_been(tmp_path: Path, clip_set: ClipSet) -> None:
-    config = TrainingConfig(steps=6, batch=4, hearing_share=0.3, pairs=2, checkpoint_steps=3)
-    whole = train(new_listener(NETWORK), clip_set, config, tmp_path / "whole")
+def test_padding_changes_neither_loss_nor_gradients(listener: Listener, clip_set: ClipSet) -> None:
+    module = ListenerModule(listener.model, AuxiliaryHead(128))
+    features, lengths = scaled(torch.from_numpy(clip_set.features[:2].astype(np.float32))), torch.from_numpy(clip_set.lengths[:2])
+    features = torch.nn.functional.pad(features, (0, 100))
+    exchanges = [Exchange("What is wrong?", "none", (0,)), Exchange("Describe it.", "It is loud and clear.", (1,))]
+    turns = tokenise(exchanges, listener.processor)
+    wide = [torch.nn.functional.pad(tensor, (0, 9), value=value) for tensor, value in ((turns.input_ids, 0), (turns.labels, IGNORED))]
+    padded = Turns(wide[0], wide[1], wide[1].clone(), torch.zeros(wide[0].shape), turns.audios)
+    found = []
+    for batch in (turns, padded):
+        module.zero_grad()
+        heard = module(features, lengths, [batch])
+        loss = -heard.log_probs[0].sum()
+        loss.backward()
+        gradient = torch.cat([parameter.grad.flatten() for parameter in listener.model.parameters() if parameter.grad is not None])
+        found.append((loss.detach(), gradient))
+    torch.testing.assert_close(found[0][0], found[1][0])
+    torch.testing.assert_close(found[0][1], found[1][1], rtol=1e-4, atol=1e-6)
+    table, mask = turns.by_row(heard.log_probs[0])
+    assert mask.sum(1).tolist() == turns.answered.sum(1).tolist()
+    assert table.sum() == pytest.approx(-float(loss), rel=1e-5)
 
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("auricle.listeners.training.step_loss", _stop_at(4))
-        with pytest.raises(Stopped):
-            train(new_listener(NETWORK), clip_set, config, tmp_path / "parts")
-    resumed = train(new_listener(NETWORK, seed=9), clip_set, config, tmp_path / "parts")
-    for name, tensor in whole.model.state_dict().items():
-        assert torch.equal(resumed.model.state_dict()[name], tensor), name
+
+def test_answers_probabilities_are_those_of_the_model_alone(listener: Listener, clip_set: ClipSet) -> None:
+    """Row by row, without padding, through the class that transformers uses."""
+    features, lengths = scaled(torch.from_numpy(clip_set.features[:2].astype(np.float32))), torch.from_numpy(clip_set.lengths[:2])
+    features = torch.nn.functional.pad(features, (0, 100))
+    exchanges = [Exchange("Which is better?", "first", (1, 0)), Exchange("Describe it.", "It is loud and clear.", (1,))]
+    turns = tokenise(exchanges, listener.processor)
+    with torch.no_grad():
+        table, mask = turns.by_row(ListenerModule(listener.model)(features, lengths, [turns]).log_probs[0])
+        for row, one in enumerate(exchanges):
+            single = tokenise([one], listener.processor)
+            places = torch.tensor(one.audios)
+            logits = listener.model(single.input_ids, input_features=features[places], feature_lengths=lengths[places]).logits
+            logarithms = torch.log_softmax(logits[0, :-1], dim=-1).gather(1, single.input_ids[0, 1:, None])[:, 0]
+            torch.testing.assert_close(table[row][mask[row]], logarithms[single.answered[0]], rtol=1e-4, atol=1e-4)
 
 
-def _stop_at(step: int):
-    def loss(listener, head, clips, at, config):
-        if at == step:
-            raise Stopped
-        return step_loss(listener, head, clips, at, config)
-
-    return loss
+def test_ranks_shares_add_up_to_the_loss_of_one(clip_set: ClipSet) -> None:
+    made = new_listener(NETWORK)
+    config = TrainingConfig(steps=10, batch=7, hearing_share=0.0, pairs=2)
+    module = ListenerModule(made.model, AuxiliaryHead(128))
+    plan = plan_step(clip_set, COURSES, 3, config, mels=80)
+    whole = float(step_loss(module, plan, clip_set, made.processor, config).detach())
+    for ranks in (2, 3, 9):
+        parts = [float(step_loss(module, plan, clip_set, made.processor, config, rank=k, ranks=ranks).detach()) for k in range(ranks)]
+        assert sum(parts) == pytest.approx(whole, rel=1e-5), ranks
 
 
 def test_the_loss_falls(clip_set: ClipSet) -> None:
     made = new_listener(NETWORK)
     config = TrainingConfig(steps=40, batch=12, hearing_share=0.0, pairs=0)
-    head = AuxiliaryHead(128)
-    optimizer = torch.optim.AdamW([*made.model.parameters(), *head.parameters()], lr=3e-3)
+    module = ListenerModule(made.model, AuxiliaryHead(128))
+    optimizer = torch.optim.AdamW(module.parameters(), lr=3e-3)
     losses = []
     for step in range(25):
-        loss = step_loss(made, head, clip_set, step, config)
+        loss = step_loss(module, plan_step(clip_set, COURSES, step, config, mels=80), clip_set, made.processor, config)
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()
@@ -120,9 +162,18 @@ def test_the_loss_falls(clip_set: ClipSet) -> None:
     assert np.mean(losses[-3:]) < 0.6 * np.mean(losses[:3])
 
 
+def test_sets_are_joined_without_reading_them(clip_set: ClipSet) -> None:
+    joined = JoinedSets([clip_set, clip_set])
+    rows = np.array([0, 11, 12, 20])
+    assert len(joined) == 24
+    assert joined.features.shape == (24, *clip_set.features.shape[1:])
+    assert np.array_equal(joined.features[rows], clip_set.features[rows % 12])
+    assert joined.labels[20] == clip_set.labels[8]
+
+
 def test_the_learning_rate_rises_stays_and_falls() -> None:
-    config = TrainingConfig(steps=100, warmup_steps=10, decay_share=0.3, learning_rate=1.0)
-    rates = [learning_rate_at(step, config) for step in range(100)]
+    config = TrainingConfig(steps=100, warmup_steps=10, decay_share=0.3)
+    rates = [learning_rate_share(step, config) for step in range(100)]
     assert rates[0] == pytest.approx(0.1)
     assert rates[10:70] == [1.0] * 60
     assert rates[-1] == pytest.approx(1 / 30)

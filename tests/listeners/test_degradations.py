@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from auricle.listeners.degradations import MAKERS, SHARES, degrade, merged, scaled_to_ratio
-from auricle.listeners.labels import make_labels, quality_from_pesq
+from auricle.listeners.labels import Damage, make_labels, quality_from_pesq
 from auricle.listeners.nonspeech import WAYS, no_speech
 from auricle.listeners.suppression import suppress
 from auricle.scenes.synth.voice import speak
@@ -114,6 +114,24 @@ def test_quality_undoes_the_logistic_of_pesq() -> None:
 def test_a_muffled_clip_is_no_better_than_it_sounds_whatever_pesq_says(speech: np.ndarray, noise: np.ndarray) -> None:
     _, damages = MAKERS["muffling"](speech, noise, RATE_HZ, np.random.default_rng(2))
     assert make_labels(4.5, damages, 3.0).quality == pytest.approx(5.0 - 3.6 * damages[0].severity)
+
+
+def test_a_room_is_no_fault_of_what_was_said_in_it(speech: np.ndarray, noise: np.ndarray) -> None:
+    alone = degrade(speech, noise, RATE_HZ, np.random.default_rng(4), "reverberation")
+    np.testing.assert_array_equal(alone.audio, alone.reference)
+    rooms = [degrade(speech, noise, RATE_HZ, np.random.default_rng(seed)) for seed in range(60)]
+    second = [one for one in rooms if one.kind not in ("reverberation", "no speech") and one.damages[-1].artefact == "reverberation"]
+    assert second
+    for one in second:
+        assert not np.array_equal(one.reference, speech)
+        assert not np.array_equal(one.reference, one.audio)
+    dry = degrade(speech, noise, RATE_HZ, np.random.default_rng(4), "noise")
+    np.testing.assert_array_equal(dry.reference, speech)
+
+
+def test_a_light_room_costs_little_and_a_hall_much() -> None:
+    qualities = [make_labels(4.64, (Damage("reverberation", severity, ((0.0, 3.0),)),), 3.0).quality for severity in (0.0, 0.2, 1.0)]
+    assert qualities[0] > qualities[1] > 4.7 > 3.0 > qualities[2]
 
 
 def test_merged_spans_do_not_overlap() -> None:

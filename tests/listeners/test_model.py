@@ -5,13 +5,17 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from transformers import AutoConfig, AutoModelForCausalLM, AutoProcessor
+from scipy import signal
+from transformers import AutoConfig, AutoModelForCausalLM, AutoProcessor, WhisperConfig, WhisperFeatureExtractor
+from transformers.models.whisper.modeling_whisper import WhisperEncoder as TransformersWhisperEncoder
 
 from auricle.errors import CheckpointError, ConfigError
 from auricle.listeners.answers import SCORES
 from auricle.listeners.asking import expected_scores, features_of_audio, greedy_answers
 from auricle.listeners.calibration import ListenerConfig
 from auricle.listeners.checkpoint import Listener, load_listener, new_listener, save_listener
+from auricle.listeners.encoders import WhisperEncoder
+from auricle.listeners.features import log_mels, scaled
 from auricle.listeners.prompts import prompt
 from auricle.listeners.questions import question
 from auricle.listeners.registration import register
@@ -93,9 +97,10 @@ def test_expected_scores_are_on_the_scale_or_failed(listener: Listener, clips: l
         assert getattr(verdict, "reason", None) == "unparsable"
 
 
-def test_an_ast_listener_by_configuration(tmp_path: Path) -> None:
-    sizes = {"kind": "ast", "hidden_size": 32, "layers": 1, "heads": 2, "intermediate_size": 64}
-    made = new_listener(ListenerConfig(encoder=sizes, mels=128, clip_s=2.0, audio_tokens=16))
+@pytest.mark.parametrize("kind", ["ast", "whisper"])
+def test_other_encoders_by_configuration(tmp_path: Path, kind: str) -> None:
+    sizes = {"kind": kind, "hidden_size": 32, "layers": 1, "heads": 2, "intermediate_size": 64}
+    made = new_listener(ListenerConfig(encoder=sizes, mels=80, clip_s=2.0, audio_tokens=16))
     save_listener(made, tmp_path)
     read = load_listener(tmp_path)
     audio = [np.random.default_rng(0).standard_normal(30_000).astype(np.float32)]
@@ -104,6 +109,32 @@ def test_an_ast_listener_by_configuration(tmp_path: Path) -> None:
     assert torch.allclose(before, after)
 
 
+def test_whisper_hears_our_features_on_its_own_scale() -> None:
+    """Speech-like noise through both front ends: the same shape over bands and time, at the same level."""
+    rng = np.random.default_rng(0)
+    audio = signal.lfilter([1.0], [1.0, -0.9], rng.standard_normal(32_000)) * (0.02 + 0.1 * (np.sin(np.arange(32_000) / 2000) > 0))
+    theirs = WhisperFeatureExtractor(feature_size=80, chunk_length=2)(audio, sampling_rate=16_000, return_tensors="pt")["input_features"][0]
+    encoder = WhisperEncoder(mels=80, frames=200, hidden_size=16, layers=1, heads=2, intermediate_size=32)
+    ours = encoder.as_pretrained(scaled(torch.from_numpy(log_mels(audio.astype(np.float32))))[None])[0]
+    steady = slice(5, 195)
+    difference = (ours - theirs)[:, steady]
+    assert difference.mean().abs() < 0.02
+    assert difference.mean(1).abs().max() < 0.15
+    assert np.corrcoef(ours[:, steady].flatten(), theirs[:, steady].flatten())[0, 1] > 0.85
+
+
+def test_published_whisper_weights_serve_a_shorter_window() -> None:
+    config = WhisperConfig(d_model=16, encoder_layers=1, encoder_attention_heads=2, encoder_ffn_dim=32, max_source_positions=1500)
+    published = TransformersWhisperEncoder(config)
+    encoder = WhisperEncoder(mels=80, frames=300, hidden_size=16, layers=1, heads=2, intermediate_size=32)
+    encoder.load_pretrained(published)
+    assert torch.equal(encoder.model.embed_positions.weight, published.embed_positions.weight[:150])
+    assert encoder(torch.zeros(1, 80, 300), torch.tensor([300]))[0].shape == (1, 150, 16)
+    longer = WhisperEncoder(mels=80, frames=3400, hidden_size=16, layers=1, heads=2, intermediate_size=32)
+    with pytest.raises(ConfigError, match="at most 30 s"):
+        longer.load_pretrained(published)
+
+
 def test_an_unknown_encoder_is_an_error() -> None:
-    with pytest.raises(ConfigError, match=r"choose one of conv, ast"):
-        new_listener(ListenerConfig(encoder={"kind": "whisper"}))
+    with pytest.raises(ConfigError, match=r"choose one of conv, ast, whisper"):
+        new_listener(ListenerConfig(encoder={"kind": "wishper"}))
