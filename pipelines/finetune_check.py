@@ -10,7 +10,7 @@ from pathlib import Path
 
 from auricle.checking.check import Ask, CheckReport, check_judges, request
 from auricle.checking.findings import Finding
-from auricle.checking.sounds import Sound, short_sounds
+from auricle.checking.sounds import Sound, one_sound, short_sounds
 from auricle.errors import JudgeError
 from auricle.files import replacing
 from auricle.judging.hashing import content_hash
@@ -37,10 +37,10 @@ MEANINGS = {
 def check_before_the_run(settings: Settings, ask: Ask, folder: Path, note: Callable[[str], None]) -> None:
     """Check the judges that have a vote; the report goes to `folder`. Raises JudgeError where one is below a floor (`check.enforce`)."""
     voting = [judge.name for judge in settings.panel.judges if any(judge.weights.values())]
-    sounds = short_sounds(settings.check)
-    known = _passed_before(settings, ask, sounds[0], voting)
+    known = _passed_before(settings, ask, one_sound(settings.check), voting)
     if known is not None and known.exists():
         return
+    sounds = short_sounds(settings.check)
     report = check_judges(settings.panel, sounds, settings.check, ask, reword=False)
     save(report, (), sounds, folder, examples=settings.check.examples)
     failures = report.failures(voting)

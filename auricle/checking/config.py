@@ -19,7 +19,7 @@ class FloorsConfig(Config):
     """Least share of pairs (clean > light > heavy damage) in the right order, over all artefacts; chance is 0.5, a tie counts half."""
     anchors_each: Share = Field(default=0.6, ge=0, le=1)
     """The same for each artefact alone."""
-    one_score: Share = Field(default=0.5, ge=0, le=1)
+    one_score: Share = Field(default=0.7, ge=0, le=1)
     """Most clips, as a share, that get one and the same score."""
     repeat: float = Field(default=0.9, ge=-1, le=1)
     """Least Pearson correlation of two hearings of the same clips."""
@@ -51,7 +51,7 @@ AnchorKind = Literal[
 class CheckConfig(Config):
     """The self-check of judges: `auricle judge --self-check`, and the short one before `finetune`."""
 
-    enforce: bool = False
+    enforce: bool = True
     """Whether finetune refuses a judge with a vote that fails a probe of the short check; false says so and goes on."""
     clips: PositiveInt = 12
     """Utterances of the whole check; each comes clean and in two strengths of every artefact."""

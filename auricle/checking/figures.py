@@ -1,6 +1,7 @@
 """Figures with their intervals, drawn again by utterance."""
 
 from collections.abc import Hashable, Iterable, Sequence
+from dataclasses import replace
 
 import numpy as np
 from scipy.stats import binomtest
@@ -29,7 +30,8 @@ def share_of(hits: Iterable[float | bool], clusters: Sequence[Hashable]) -> Esti
     if values.min() == values.max():
         wilson = proportion(round(values[0] * len(set(clusters))), len(set(clusters)))
         return Estimate(float(values[0]), wilson.low, wilson.high, len(values), len(set(clusters)))
-    return mean_interval(values, clusters, resamples=RESAMPLES)
+    found = mean_interval(values, clusters, resamples=RESAMPLES)
+    return replace(found, low=max(0.0, found.low), high=min(1.0, found.high))
 
 
 def proportion(successes: int, cases: int) -> Estimate:

@@ -65,6 +65,11 @@ def short_sounds(config: CheckConfig) -> list[Sound]:
     return sounds + [makers.without_speech(number, way) for number, way in enumerate(NO_SPEECH_WAYS)]
 
 
+def one_sound(config: CheckConfig) -> Sound:
+    """The first of them, for asking a judge what it is."""
+    return _Makers(config).anchors(0, ())[0]
+
+
 def whole_sounds(config: CheckConfig) -> list[Sound]:
     """Those of the whole check."""
     makers = _Makers(config)
@@ -159,9 +164,9 @@ class _Makers:
         return self._made[number, kind, level]
 
     def _inaudible(self, speech: Audio, number: int) -> Audio:
-        """Speech with noise of -70 dBFS: a metric that divides by the difference to the reference then has one."""
+        """Speech with noise of -90 dBFS, which 16 bits do not show: a metric that divides by the difference to the reference then has one."""
         noise = self._rng(number, "floor").standard_normal(len(speech), dtype=np.float32)
-        return speech + np.float32(10 ** (-70 / 20)) * noise
+        return speech + np.float32(10 ** (-90 / 20)) * noise
 
     def _rng(self, number: int, what: str) -> np.random.Generator:
         return np.random.default_rng([self._config.seed, number, *what.encode()])
