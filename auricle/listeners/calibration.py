@@ -6,9 +6,10 @@ Apart from the modules that they configure, so that the command line can print t
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import PositiveInt
+from pydantic import NonNegativeFloat, PositiveInt
 
 from auricle.config import Config
+from auricle.listeners.pairs_config import PairsConfig
 from auricle.scenes.scene import Split
 
 
@@ -144,5 +145,10 @@ class CalibrateConfig(Config):
     enhanced: EnhancedConfig = EnhancedConfig()
     sets: tuple[Path, ...] = ()
     """Folders of further prepared clips (`labels.jsonl` and arrays, as `cache` holds them) to learn from."""
+    courses: dict[Literal["calibration", "questions"], NonNegativeFloat] = {"calibration": 1.0}
+    """What is taught, with the weight of each in the loss. calibration: describe, rate, name and place artefacts, compare. questions: the
+    five tasks of SpeechQualityLLM (arXiv 2512.08238), which the judge `questions` asks."""
+    questions: PairsConfig = PairsConfig()
+    """Which questions that course asks."""
     trainable: TrainableConfig = TrainableConfig()
     training: TrainingConfig = TrainingConfig()

@@ -9,12 +9,17 @@ import numpy as np
 from auricle.listeners.calibration import CalibrateConfig
 from auricle.listeners.labels import Labels
 from auricle.listeners.lessons import Lesson, make_lessons
+from auricle.listeners.pairs import question_lessons
 from auricle.listeners.training import Course
 
 
 def courses_of(config: CalibrateConfig) -> dict[str, Course]:
     """The configured courses."""
-    return {"calibration": partial(_calibration, pairs=config.training.pairs)}
+    known: dict[str, Course] = {
+        "calibration": partial(_calibration, pairs=config.training.pairs),
+        "questions": partial(question_lessons, config=config.questions),
+    }
+    return {name: _weighted(known[name], weight) for name, weight in config.courses.items() if weight > 0}
 
 
 def _calibration(labels: Sequence[Labels], rng: np.random.Generator, *, pairs: int) -> list[Lesson]:

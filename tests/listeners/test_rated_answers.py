@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 from auricle.judging.verdict import Failed, Scored, Span
 from auricle.listeners.grammars import CATEGORIES, DECIMALS, category_of, grammar_of
 from auricle.listeners.labels import Damage, Labels, make_labels
-from auricle.listeners.pairs import PairsConfig, question_lessons, training_pairs
+from auricle.listeners.pairs import question_lessons, training_pairs
+from auricle.listeners.pairs_config import PairsConfig
 from auricle.listeners.profiles import PROFILES, heard_by
 from auricle.listeners.quality import MOS, NISQA_DIMENSIONS, Quality, quality_of, vote_spread
 from auricle.listeners.questions import RATED_TASKS, held_out_questions, question, random_question
