@@ -2,7 +2,7 @@
 
 import argparse
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -19,6 +19,7 @@ from auricle.enhancers.recording import Recording, read_recording, write_recordi
 from auricle.errors import EnvironmentSetupError, MediaError
 from auricle.mouth import frame_crops
 from auricle.video import VIDEO_SUFFIXES
+from pipelines.best_of import BestOf
 from pipelines.command import run_verb, verb_parser
 from pipelines.settings import Settings
 
@@ -33,6 +34,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             "auricle enhance interview.mp4 -o clean.mp4",
             "auricle enhance meeting.wav -o meeting-clean.flac --checkpoint runs/mine/checkpoints/best",
             "auricle enhance S00001_mix.wav --face S00001_silent.mp4 -o S00001.wav",
+            "auricle enhance meeting.wav -o clean.wav --best-of 8 --judge gsrm        # a judge picks one of eight",
         ],
     )
     parser.add_argument("file", type=Path, help="audio or video")
@@ -46,6 +48,10 @@ def main(argv: Sequence[str] | None = None) -> int:
         "--channels", choices=["keep", "mono"], default="keep", help="keep all channels, or write their mean (default: keep)"
     )
     parser.add_argument("--device", default="auto", help="cpu, cuda... (default: cuda where there is one)")
+    parser.add_argument(
+        "--best-of", type=int, default=1, metavar="N", help="draw N - 1 explored enhancements beside the plain one; keep the best"
+    )
+    parser.add_argument("--judge", metavar="NAME", help="who picks: a judge of the panel, or another by kind (default: gsrm)")
     parser.add_argument("--force", action="store_true", help="overwrite the output file")
     return run_verb(parser, _story, argv)
 
@@ -54,6 +60,7 @@ def _story(arguments: argparse.Namespace, settings: Settings) -> None:
     check_paths(arguments.file, arguments.output, force=arguments.force)
     enhancer = load_enhancer(arguments.checkpoint or default_enhancer(), device=choose_device(arguments.device))
     recording = read_recording(arguments.file)
+    picker = None if arguments.best_of <= 1 else BestOf(settings, arguments.judge or "gsrm", arguments.best_of)
     if arguments.output.suffix.lower() in VIDEO_SUFFIXES and not recording.has_picture:
         raise MediaError(f"{arguments.output}: a video was asked for, but {arguments.file} has no picture; choose .wav or .flac")
     with Progress(
@@ -77,11 +84,14 @@ def _story(arguments: argparse.Namespace, settings: Settings) -> None:
             frames,
             settings,
             mono=arguments.channels == "mono",
+            enhance=picker or enhance_long,
             on_progress=lambda done, total: progress.update(task, completed=done, total=total),
         )
     keeps_picture = recording.has_picture and arguments.output.suffix.lower() in VIDEO_SUFFIXES
     clipped = write_recording(arguments.output, enhanced, recording.sample_rate_hz, arguments.file if keeps_picture else None)
     print(summary(arguments.output, recording, enhanced, seen=frames is not None, keeps_picture=keeps_picture, clipped=clipped))
+    if picker is not None:
+        print(picker.told())
 
 
 def check_paths(source: Path, output: Path, *, force: bool) -> None:
@@ -117,13 +127,20 @@ def look(face: Path, enhancer: Enhancer) -> torch.Tensor:
 
 
 def enhance_recording(
-    enhancer: Enhancer, recording: Recording, frames: torch.Tensor | None, settings: Settings, *, mono: bool, on_progress
+    enhancer: Enhancer,
+    recording: Recording,
+    frames: torch.Tensor | None,
+    settings: Settings,
+    *,
+    mono: bool,
+    on_progress: Callable[[int, int], None],
+    enhance: Callable[..., torch.Tensor] = enhance_long,
 ) -> np.ndarray:
-    """Sound of [channels, samples] at the recording's own rate and of its own length."""
+    """Sound of [channels, samples] at the recording's own rate and of its own length. enhance: `enhance_long`, or a `BestOf`."""
     audio = recording.audio.mean(axis=0, keepdims=True) if mono else recording.audio
     device = next(enhancer.parameters()).device
     mix = torch.from_numpy(np.stack([resample(channel, recording.sample_rate_hz, enhancer.sample_rate_hz) for channel in audio])).to(device)
-    enhanced = enhance_long(enhancer, mix, None if frames is None else frames.to(device), settings.enhance, on_progress).cpu().numpy()
+    enhanced = enhance(enhancer, mix, None if frames is None else frames.to(device), settings.enhance, on_progress).cpu().numpy()
     back = np.stack([resample(channel, enhancer.sample_rate_hz, recording.sample_rate_hz) for channel in enhanced])
     samples = audio.shape[1]
     return np.pad(back[:, :samples], ((0, 0), (0, max(0, samples - back.shape[1]))))

@@ -45,11 +45,12 @@ def enhance_long(
     frames: UInt8[Tensor, "frames height width"] | None,
     config: ChunkConfig,
     on_progress: Callable[[int, int], None] = lambda done, total: None,
+    move: Callable[[Tensor, int], Tensor] = lambda logits, first: logits,
 ) -> Float[Tensor, "channels samples"]:
     """All of a recording, enhanced. One mask, made from the channels' mean, goes over each channel, so that places in the room stay.
 
     audio, frames: at the enhancer's rates; where pictures end early, the rest is heard only. on_progress: is told the chunks done, and
-    all of them.
+    all of them. move: what becomes of the mask's logits [chunks, bins, steps] of some chunks, the first of which has this number.
     """
     enhancer.eval()
     samples = audio.shape[1]
@@ -61,7 +62,7 @@ def enhance_long(
         batch = starts[first : first + config.batch]
         clips = torch.stack([padded[:, start : start + length] for start in batch])
         pictures = None if frames is None else torch.stack([_pictures(enhancer, frames, start, length) for start in batch])
-        logits = enhancer.mask_logits(clips.mean(dim=1), pictures)
+        logits = move(enhancer.mask_logits(clips.mean(dim=1), pictures), first)
         each_channel = logits.repeat_interleave(clips.shape[1], dim=0)
         enhanced = enhancer.apply_mask(clips.flatten(0, 1), each_channel).unflatten(0, clips.shape[:2])
         for start, clip in zip(batch, enhanced, strict=True):
