@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import ray
+from ray._private import ray_constants
 from ray.exceptions import RayError
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
@@ -47,6 +48,7 @@ def cluster(settings: ClusterSettings, *, namespace: str) -> Iterator[None]:
             ray.init(address=address, namespace=namespace, runtime_env={"env_vars": worker_environment()}, log_to_driver=True)
         else:
             os.environ.update(worker_environment())
+            _keep_to_this_machine()
             ray.init(
                 address="local",
                 namespace=namespace,
@@ -85,13 +87,11 @@ def require_shared(folder: Path, others: Sequence[Path] = (), *, timeout_s: floa
     look = ray.remote(num_cpus=0)(_not_seen)
     faults: list[str] = []
     try:
-        asked = {
-            node["NodeName"]: look.options(scheduling_strategy=NodeAffinitySchedulingStrategy(node["NodeID"], soft=False)).remote(
-                mark, token, list(others)
-            )
-            for node in nodes
-        }
-        for name, answer in asked.items():
+        asked = []  # several nodes may have one name
+        for node in nodes:
+            there = NodeAffinitySchedulingStrategy(node["NodeID"], soft=False)
+            asked.append((node["NodeName"], look.options(scheduling_strategy=there).remote(mark, token, list(others))))
+        for name, answer in asked:
             try:
                 faults += [f"node {name} does not see {path}" for path in ray.get(answer, timeout=timeout_s)]
             except RayError as error:
@@ -112,6 +112,15 @@ def _not_seen(mark: Path, token: str, others: list[Path]) -> list[str]:
     except OSError:
         seen = False
     return ([] if seen else [str(mark.parent)]) + [str(path) for path in others if not path.exists()]
+
+
+def _keep_to_this_machine() -> None:
+    """Ray's ports on the loopback interface alone, as it has them on macOS and Windows by default; on Linux they are open to the network.
+
+    The variable is for the processes it starts; the constant for this one, in which Ray has read the variable already.
+    """
+    os.environ[ray_constants.ENABLE_RAY_CLUSTERS_ENV_VAR] = "0"
+    ray_constants.ENABLE_RAY_CLUSTER = False
 
 
 def worker_environment() -> dict[str, str]:

@@ -1,7 +1,8 @@
 """The guard's meter: the policy on held-out scenes, by metrics that are never optimised and by the panel.
 
-An actor of its own, so that measuring runs beside the stream and never holds up a learner step. The scenes are loaded once; a metric that
-fails on a scene is NaN there, and never a number.
+An actor of its own, so that measuring runs beside the stream and never holds up a learner step. The scenes are loaded once. Scores stand in
+the scenes' order, whatever fails: a metric that fails on a scene, or a scene that cannot be loaded, is NaN there, and never a number; so
+measurements pair up scene by scene, also those of another actor after a restart.
 """
 
 from collections.abc import Sequence
@@ -38,6 +39,7 @@ class GuardMeter:
         self._enhancer = load_enhancer(enhancer_folder).eval()
         self._metrics, self._panel, self._timeout_s = tuple(metrics), panel, timeout_s
         self._handle = serve.get_app_handle(app_name)
+        self._scenes, self._places = len(scenes), list[int]()
         self._clips = self._load(scenes, clip_s)
 
     def measure(self, step: int, checkpoint: str | None) -> Measurement:
@@ -50,7 +52,7 @@ class GuardMeter:
         scores = {name: [_number(answer.values.get(name)) for answer in answers] for name in self._metrics}
         parts, panel = self._ask_panel(enhanced)
         known = {name: values for name, values in scores.items() if not np.all(np.isnan(values))}
-        return Measurement(step, {"panel": panel, **parts, **known})
+        return Measurement(step, {name: self._in_place(values) for name, values in {"panel": panel, **parts, **known}.items()})
 
     @torch.no_grad()
     def enhance(self) -> list[np.ndarray]:
@@ -63,20 +65,23 @@ class GuardMeter:
 
     def _load(self, scenes: Sequence[Scene], clip_s: float) -> list[Clip]:
         clips = []
-        for scene in scenes:
+        for place, scene in enumerate(scenes):
             try:
-                clips.append(
-                    load_clip(
-                        scene,
-                        **self._enhancer.clip_format,
-                        duration_s=clip_s,
-                    )
-                )
+                clips.append(load_clip(scene, **self._enhancer.clip_format, duration_s=clip_s))
             except SceneError as error:
                 print(f"guard: held-out scene {scene.scene_id} is left out: {error}")
+            else:
+                self._places.append(place)
         if not clips:
             raise EmptyCorpusError(f"none of the {len(scenes)} held-out scenes can be loaded; check scenes.dev")
         return clips
+
+    def _in_place(self, values: Sequence[float]) -> list[float]:
+        """One value a held-out scene, from those of the scenes that could be loaded."""
+        result = [float("nan")] * self._scenes
+        for place, value in zip(self._places, values, strict=True):
+            result[place] = value
+        return result
 
     def _ask_panel(self, enhanced: Sequence[np.ndarray]) -> tuple[dict[str, list[float]], list[float]]:
         requests = [

@@ -46,7 +46,7 @@ class RewardStage:
         answers = await self._judge(requests)
         rows = len(batch["rollout_id"])
         by_row: list[Mapping[str, Any]] = [{} for _ in range(rows)]
-        for row, answer in zip(usable, answers, strict=False):
+        for row, answer in zip(usable, answers[: len(usable)], strict=True):
             by_row[row] = answer
         batch["verdicts"] = np.array([json.dumps(answer) for answer in by_row], dtype=object)
         parts = parts_of(self._panel, by_row)

@@ -44,6 +44,7 @@ def story(arguments: argparse.Namespace, settings: Settings) -> int:
     """The job from beginning to end. Ray and torch are imported only now: `--help` and `--dry-run` do not need them."""
     from auricle.enhancers.assets import default_enhancer
     from auricle.enhancers.checkpoint import load_enhancer
+    from auricle.scenes.choice import spread_choice
     from pipelines.finetune_scenes import find_scenes
     from pipelines.run_folder import RunFolder
 
@@ -56,6 +57,7 @@ def story(arguments: argparse.Namespace, settings: Settings) -> int:
     scenes = find_scenes(settings, load_enhancer(settings.finetune.enhancer or default_enhancer()))
     run = run or RunFolder.create(settings)
     run.keep_scenes([scene.scene_id for scene in scenes.train])
+    run.keep_scenes([scene.scene_id for scene in spread_choice(scenes.dev, settings.guard.scenes)], "guard_scenes.json")
     print(f"run folder: {run.path}", flush=True)
     outcome = finetune(settings, run, scenes)
     print(outcome.sentence)

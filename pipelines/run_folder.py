@@ -98,9 +98,9 @@ class RunFolder:
         values = merge(settings.model_dump(mode="json", exclude_none=True), parse_assignments(assignments))
         return build(Settings, values, source=f"{self.path / 'config.toml'} with --set")
 
-    def keep_scenes(self, scene_ids: Sequence[str]) -> None:
-        """Note the training scenes in their order, or check that they are still the same: the schedule deals them by their place."""
-        path = self.path / "scenes.json"
+    def keep_scenes(self, scene_ids: Sequence[str], name: str = "scenes.json") -> None:
+        """Note scenes in their order, or check that they are still the same: they are dealt, and measurements pair up, by place."""
+        path = self.path / name
         if not path.exists():
             write_json(path, list(scene_ids))
         elif json.loads(path.read_text()) != list(scene_ids):

@@ -194,7 +194,8 @@ def test_speakers_not_clips_are_drawn() -> None:
         one = scene(number, speaker="pq"[number % 2])
         scores += [SceneScores(one, "base", {"stoi": 0.0}), SceneScores(one, "ours", {"stoi": gains["pq"[number % 2]]})]
     cell = tabulate(scores, ("base", "ours"), ("stoi",), "base", snr_band_db=5, resamples=500, seed=0)[1]
-    assert (cell.difference_low, cell.difference_high) == (-1.0, 1.0)
+    assert cell.difference_low <= -1.0
+    assert cell.difference_high >= 1.0
 
 
 @pytest.mark.parametrize(

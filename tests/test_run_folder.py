@@ -29,6 +29,9 @@ def test_a_corpus_that_changed_is_refused(run):
     run.keep_scenes(["S1", "S2"])
     with pytest.raises(ConfigError, match="corpus has changed"):
         run.keep_scenes(["S1", "S3"])
+    run.keep_scenes(["D1"], "guard_scenes.json")
+    with pytest.raises(ConfigError, match=r"guard_scenes\.json"):
+        run.keep_scenes(["D2"], "guard_scenes.json")
 
 
 def test_a_second_run_of_that_name_is_refused(run):

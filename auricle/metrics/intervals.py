@@ -5,6 +5,7 @@ So it is widened at every number of clusters k by what it leaves out, sqrt(k / (
 one (Hesterberg 2015, "What teachers should know about the bootstrap", section 4). Beyond thirty clusters the difference is hard to see.
 """
 
+import math
 from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass
 
@@ -50,7 +51,7 @@ def mean_interval(
     drawn = _draws(len(members), resamples, seed)
     value = float(sums.sum() / counts.sum())
     low, high = _percentiles(sums[drawn].sum(axis=1) / counts[drawn].sum(axis=1), len(members), confidence)
-    wider = _shortfall(len(members), confidence) / stats.norm.ppf((1.0 + confidence) / 2.0)
+    wider = _shortfall(len(members), confidence) / float(stats.norm.ppf((1.0 + confidence) / 2.0))
     return Estimate(value, value + wider * (low - value), value + wider * (high - value), rows, len(members), len(array) - rows)
 
 
@@ -119,7 +120,7 @@ def two_way_interval(
     freedoms = np.array([len(members) - 1.0 for members in counted])
     total = float(variances.sum())
     freedom = total**2 / float((variances**2 / freedoms).sum()) if total else 1.0
-    half = float(stats.t.ppf((1.0 + _share(confidence)) / 2.0, freedom)) * np.sqrt(total)
+    half = float(stats.t.ppf((1.0 + _share(confidence)) / 2.0, freedom)) * math.sqrt(total)
     return Estimate(value, value - half, value + half, rows, min(map(len, counted)), len(array) - rows)
 
 
@@ -162,7 +163,7 @@ def _percentiles(draws: np.ndarray, clusters: int, confidence: float) -> tuple[f
 def _shortfall(clusters: int, confidence: float) -> float:
     """How many standard errors a percentile bootstrap has to reach for its nominal confidence: more than the normal quantile."""
     quantile = float(stats.t.ppf((1.0 + _share(confidence)) / 2.0, max(clusters - 1, 1)))
-    return quantile * np.sqrt(clusters / max(clusters - 1, 1))
+    return quantile * math.sqrt(clusters / max(clusters - 1, 1))
 
 
 def _share(confidence: float) -> float:

@@ -73,3 +73,15 @@ def test_a_loud_output_is_measured_too(meter, monkeypatch):
     assert max(np.abs(clip).max() for clip in clips) > 1.0
     monkeypatch.setattr(made, "enhance", lambda: clips)
     assert list(made.measure(0, None).scores["dnsmos_fast_ovrl"]) == pytest.approx(list(quiet), abs=1e-2)
+
+
+def test_a_scene_that_cannot_be_loaded_keeps_its_place(meter, tmp_path):
+    made, _, scenes, folder = meter
+    whole = made.measure(0, None).scores
+    scenes[1].mix.write_bytes(b"no sound")
+    again = GuardMeter(scenes, folder, 1.0, ("si_sdr",), PANEL, "panel", 5.0).measure(10, None).scores
+    assert len(again["panel"]) == 5
+    assert math.isnan(again["si_sdr"][1])
+    assert math.isnan(again["panel"][1])
+    for place in (0, 2, 3, 4):
+        assert again["si_sdr"][place] == pytest.approx(whole["si_sdr"][place], abs=1e-4)
