@@ -58,7 +58,9 @@ def cluster(settings: ClusterSettings, *, namespace: str) -> Iterator[None]:
                 logging_level=logging.WARNING,
                 log_to_driver=bool(os.environ.get("AURICLE_WORKER_LOGS")),
             )
-    except (ConnectionError, TimeoutError, ValueError) as error:
+    except Exception as error:  # of a node that does not start in time Ray says so in a plain Exception
+        if type(error) is not Exception and not isinstance(error, ConnectionError | TimeoutError | ValueError):
+            raise
         where = f"no Ray cluster answers at {address!r}" if address else "Ray did not start on this machine"
         cure = (
             "start one (ray start --head), or unset RAY_ADDRESS"

@@ -53,6 +53,19 @@ def test_a_cluster_of_ones_own_listens_on_loopback_alone() -> None:
     assert {entry for entry in listening if entry[0] not in ("127.0.0.1", "::1", "::ffff:127.0.0.1")} == set()
 
 
+@pytest.mark.usefixtures("plain_ray")
+def test_a_ray_that_does_not_start_is_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    def times_out(**options: object) -> None:
+        raise Exception("The current node timed out during startup.")  # as ray._private.node.Node does
+
+    monkeypatch.setattr(ray, "init", times_out)
+    with (
+        pytest.raises(EnvironmentSetupError, match="is it overloaded"),
+        cluster(ClusterSettings(), namespace="test"),
+    ):
+        pass
+
+
 class Here:
     """Says where it is."""
 
