@@ -40,7 +40,8 @@ from benchmarks.arms import (
 
 METRICS = ("pesq", "stoi", "si_sdr", "dnsmos_ovrl")
 COMPOSITE, GUARDED, CONTROL = "composite", "composite+guard", "supervised"
-DEADLINE = "deadline_s=600.0"
+DEADLINE = "deadline_s=120.0"
+PATIENCE = ("reward.timeout_s=300", "finetune.step_timeout_s=500")
 
 
 @dataclass(frozen=True)
@@ -129,7 +130,7 @@ def one_seed(arguments: argparse.Namespace, arms: Mapping[str, Arm], opinions: s
     targets = [f"scenes.{split}_targets={'true' if labelled else 'false'}" for split in ("train", "dev")]
     common = [f"run.seed={seed}", f"scenes.folder={arguments.corpus}", f"finetune.enhancer={pretrained}", *targets, *anchor]
     # All arms make the same number of calls: no guard stops one, and no check refuses one. Both are told in the runs' folders.
-    common += ["guard.stop=false", "check.enforce=false", *arguments.assignments]
+    common += ["guard.stop=false", "check.enforce=false", *PATIENCE, *arguments.assignments]
     enhancers = {PRETRAINED: pretrained}
     for name, arm in arms.items():
         run = finetuned(folder / name, arguments.preset, [*common, f"panel.judges={arm.judges}", *arm.settings])

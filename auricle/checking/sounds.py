@@ -164,7 +164,7 @@ class _Makers:
         return self._made[number, kind, level]
 
     def _inaudible(self, speech: Audio, number: int) -> Audio:
-        """Speech with noise of -90 dBFS, which 16 bits do not show: a metric that divides by the difference to the reference then has one."""
+        """Speech with noise of -90 dBFS, which nobody hears: a metric that divides by the difference to the reference then has one."""
         noise = self._rng(number, "floor").standard_normal(len(speech), dtype=np.float32)
         return speech + np.float32(10 ** (-90 / 20)) * noise
 
