@@ -5,18 +5,22 @@ transformers and in vLLM -> the report on speakers and noises that training neve
 """
 
 import argparse
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import get_args
 
 from rich.console import Console
 from rich.markdown import Markdown
+from rich.progress import Progress, TaskID
 
 from actors.cluster import cluster
 from auricle.errors import ConfigError
-from auricle.listeners.calibration import CalibrateConfig
+from auricle.listeners.aspects import agreement_with_labels, agreement_with_ratings, aspects_text, save_aspects
+from auricle.listeners.calibration import CalibrateConfig, CourseName
 from auricle.listeners.checkpoint import Listener, load_listener
 from auricle.listeners.dataset import prepare_folder, read_set
 from auricle.listeners.enhanced_clips import prepare_enhanced
+from auricle.listeners.rated_clips import prepare_rated, rated_clips
 from auricle.listeners.report import report_on, report_text, save_report
 from auricle.listeners.sources import Part, find_sources
 from pipelines.calibrate_run import LISTENER, CalibrateRun, bar
@@ -28,7 +32,12 @@ EXAMPLES = [
     "auricle calibrate                                                     # espeak-ng voices and synthetic noise",
     "auricle calibrate --speech LibriSpeech/train-clean-100 --noise noises --set calibrate.output=runs/ear",
     "auricle calibrate --report-only runs/ear/listener --speech LibriSpeech/train-clean-100 --noise noises",
+    "auricle calibrate --set calibrate.start=runs/ear/listener --set calibrate.enhanced.scenes=corpus/tiny-A",
+    "auricle calibrate --dimensions --ratings QualiSpeech/train.csv --set calibrate.start=runs/ear/listener",
+    "auricle calibrate --tasks calibration questions --set learner_pool.ranks=2 --set calibrate.training.zero_stage=2",
+    "auricle calibrate --set calibrate.listener.text_model=meta-llama/Llama-3.2-1B --set calibrate.trainable.decoder=lora",
 ]
+_TASKS_HELP = f"what is taught, in equal shares: {', '.join(get_args(CourseName))} (short for calibrate.courses)"
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -36,6 +45,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser = verb_parser("calibrate", "Train a listener on clips that are damaged in labelled ways, and report on it.", EXAMPLES)
     parser.add_argument("--speech", type=Path, nargs="+", metavar="FOLDER", help="clean speech (short for calibrate.data.speech)")
     parser.add_argument("--noise", type=Path, nargs="+", metavar="FOLDER", help="recorded noise (short for calibrate.data.noise)")
+    parser.add_argument("--tasks", nargs="+", choices=get_args(CourseName), metavar="TASK", help=_TASKS_HELP)
+    parser.add_argument("--dimensions", action="store_true", help="teach scores of QualiSpeech's aspects too, and report on each")
+    parser.add_argument("--ratings", type=Path, nargs="+", metavar="CSV", help="rated clips to learn from (short for calibrate.rated)")
     parser.add_argument("--report-only", type=Path, metavar="CHECKPOINT", help="no training: the report on this listener")
     return run_verb(parser, _calibrate, argv)
 
@@ -54,12 +66,27 @@ def _calibrate(arguments: argparse.Namespace, settings: Settings) -> None:
     report = report_on(listener, held_out, sources, config.ratings, probe_clips=config.probe_clips)
     save_report(report, config.output)
     Console().print(Markdown(report_text(report)))
+    if "dimensions" in config.courses:
+        tables = {"clips damaged in known ways": agreement_with_labels(listener, held_out)}
+        if config.rated:
+            tables["rated by people"] = agreement_with_ratings(listener, rated_clips(config.rated, "held-out", data.seed))
+        save_aspects(tables, config.output)
+        Console().print(Markdown(aspects_text(tables)))
     console.print(f"report: {config.output / 'report.md'}")
 
 
 def _resolved(arguments: argparse.Namespace, config: CalibrateConfig) -> CalibrateConfig:
     folders = {name: tuple(getattr(arguments, name)) for name in ("speech", "noise") if getattr(arguments, name)}
     data = config.data.model_copy(update=folders)
+    courses = dict.fromkeys(arguments.tasks, 1.0) if arguments.tasks else dict(config.courses)
+    if arguments.dimensions:
+        courses.setdefault("dimensions", 1.0)
+    config = config.model_copy(update={"courses": courses, "rated": tuple(arguments.ratings or config.rated)})
+    damaged = data.clips or config.sets or config.enhanced.scenes
+    if not (damaged or config.rated):
+        raise ConfigError("calibrate.data.clips = 0: give rated clips (--ratings), calibrate.sets or calibrate.enhanced.scenes")
+    if config.training.hearing_share and not damaged:
+        raise ConfigError("calibrate.training.hearing_share: learning to hear wants damaged clips, not rated ones; set it to 0")
     for folder in (*data.speech, *data.noise):
         if not folder.is_dir():
             raise ConfigError(f"{folder}: no such folder of recordings (calibrate.data)")
@@ -81,28 +108,35 @@ def _clips(config: CalibrateConfig, part: Part, console: Console) -> Path:
             part,
             config.cache,
             processes=config.processes,
-            progress=lambda done, total: progress.update(task, completed=done, total=total),
+            progress=_shown(progress, task),
         )
 
 
 def _more_sets(config: CalibrateConfig, console: Console) -> list[Path]:
-    """Clips from scenes and an enhancer, and sets that were prepared before."""
+    """Sets that were prepared before, clips from scenes and an enhancer, and clips that people rated."""
     for folder in config.sets:
         if not (folder / "labels.jsonl").is_file():
             raise ConfigError(f"{folder}: no labels.jsonl in it; give folders of prepared clips (calibrate.sets)")
-    if config.enhanced.scenes is None:
-        return list(config.sets)
+    sets = list(config.sets)
     with bar(console) as progress:
-        task = progress.add_task("enhanced clips", total=config.enhanced.clips)
-        made = prepare_enhanced(
-            config.enhanced, config.data, config.cache, progress=lambda done, total: progress.update(task, completed=done, total=total)
-        )
-    return [*config.sets, made]
+        if config.enhanced.scenes is not None:
+            task = progress.add_task("enhanced clips", total=config.enhanced.clips)
+            sets.append(prepare_enhanced(config.enhanced, config.data, config.cache, progress=_shown(progress, task)))
+        if config.rated:
+            clips = rated_clips(config.rated, "train", config.data.seed)
+            task = progress.add_task("rated clips", total=len(clips))
+            sets.append(prepare_rated(clips, config.data, config.cache, progress=_shown(progress, task)))
+    return sets
+
+
+def _shown(progress: Progress, task: TaskID) -> Callable[[int, int], None]:
+    return lambda done, total: progress.update(task, completed=done, total=total)
 
 
 def _trained(settings: Settings, console: Console) -> Listener:
     config = settings.calibrate
-    sets = [_clips(config, "train", console), *_more_sets(config, console)]
+    damaged = [_clips(config, "train", console)] if config.data.clips else []
+    sets = [*damaged, *_more_sets(config, console)]
     run = CalibrateRun(config, settings.learner_pool)
     settings = settings.model_copy(
         update={"run": settings.run.model_copy(update={"name": run.path.name, "folder": run.path.parent, "seed": config.training.seed})}

@@ -22,9 +22,10 @@ class AuxiliaryOutput:
     scores: Float[Tensor, "batch scores"]
     local: Float[Tensor, "batch tokens"]
 
-    def rows(self, count: int) -> "AuxiliaryOutput":
-        """Those of the first `count` sounds."""
-        return AuxiliaryOutput(self.scores[:count], self.local[:count])
+    def rows(self, places: Sequence[int]) -> "AuxiliaryOutput":
+        """Those of some sounds."""
+        rows = torch.tensor(places, dtype=torch.long, device=self.scores.device)
+        return AuxiliaryOutput(self.scores[rows], self.local[rows])
 
 
 class AuxiliaryHead(nn.Module):

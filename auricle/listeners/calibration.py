@@ -6,11 +6,13 @@ Apart from the modules that they configure, so that the command line can print t
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import NonNegativeFloat, PositiveInt
+from pydantic import NonNegativeFloat, NonNegativeInt, PositiveInt
 
 from auricle.config import Config
 from auricle.listeners.pairs_config import PairsConfig
 from auricle.scenes.scene import Split
+
+CourseName = Literal["calibration", "questions", "dimensions"]
 
 
 class ListenerConfig(Config):
@@ -42,8 +44,8 @@ class DatasetConfig(Config):
     """Folders of recorded noise; none: synthetic noise, music, babble and competing talkers only."""
     synthetic_share: float = 0.35
     """Share of clips spoken by espeak-ng voices, 0-1."""
-    clips: int = 10_500
-    """Clips to train on."""
+    clips: NonNegativeInt = 10_500
+    """Damaged clips to train on; 0: none, where there are rated ones."""
     held_out_clips: int = 500
     """Clips of speakers and noises that training never hears, for the report."""
     clip_s: float = 3.0
@@ -132,6 +134,8 @@ class CalibrateConfig(Config):
     """Labelled clips are kept here, by the content of their settings."""
     ratings: tuple[Path, ...] = ()
     """Tables of human ratings (CSV with `file` and `mos_ovrl` or `mos`) for the report."""
+    rated: tuple[Path, ...] = ()
+    """Tables of rated clips to learn from (NISQA, QualiSpeech, or any rated folder); a part of them is held out for the report."""
     probe_clips: PositiveInt = 16
     """Sounds of each kind in the report's probes."""
     processes: PositiveInt = 2
@@ -145,9 +149,10 @@ class CalibrateConfig(Config):
     enhanced: EnhancedConfig = EnhancedConfig()
     sets: tuple[Path, ...] = ()
     """Folders of further prepared clips (`labels.jsonl` and arrays, as `cache` holds them) to learn from."""
-    courses: dict[Literal["calibration", "questions"], NonNegativeFloat] = {"calibration": 1.0}
+    courses: dict[CourseName, NonNegativeFloat] = {"calibration": 1.0}
     """What is taught, with the weight of each in the loss. calibration: describe, rate, name and place artefacts, compare. questions: the
-    five tasks of SpeechQualityLLM (arXiv 2512.08238), which the judge `questions` asks."""
+    five tasks of SpeechQualityLLM (arXiv 2512.08238), which the judge `questions` asks. dimensions: a score from 1 to 5 on each of
+    QualiSpeech's numeric aspects, as in the first stage of Calibration-Reasoning (arXiv 2603.10175)."""
     questions: PairsConfig = PairsConfig()
     """Which questions that course asks."""
     trainable: TrainableConfig = TrainableConfig()

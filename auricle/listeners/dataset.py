@@ -11,6 +11,7 @@ from concurrent.futures import ProcessPoolExecutor
 from dataclasses import asdict, dataclass
 from multiprocessing import get_context
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from jaxtyping import Float16, Float32, Int64
@@ -22,6 +23,7 @@ from auricle.listeners.calibration import DatasetConfig
 from auricle.listeners.degradations import degrade
 from auricle.listeners.features import HOP_SAMPLES, log_mels
 from auricle.listeners.labels import Damage, Labels, make_labels
+from auricle.listeners.quality import Quality
 from auricle.listeners.sources import Part, Sources, find_sources
 from auricle.metrics.intrusive import pesq_wb
 
@@ -33,12 +35,13 @@ LUFS = -26.0
 
 @dataclass(frozen=True)
 class ClipSet:
-    """A set in memory (the arrays are mapped from disk). kinds: the damage that was drawn for each clip."""
+    """A set in memory (the arrays are mapped from disk). labels: `Labels` of clips that we damaged, `Quality` of clips that people rated.
+    kinds: the damage that was drawn for each clip, or where its ratings come from."""
 
     features: Float16[np.ndarray, "clips mels frames"]
     references: Float16[np.ndarray, "clips mels frames"]
     lengths: Int64[np.ndarray, " clips"]
-    labels: list[Labels]
+    labels: list[Any]
     kinds: list[str]
 
     def __len__(self) -> int:
@@ -109,9 +112,13 @@ def read_set(folder: Path) -> ClipSet:
     lines = [json.loads(line) for line in (folder / "labels.jsonl").read_text(encoding="utf-8").splitlines()]
     arrays = (np.load(folder / f"{name}.npy", mmap_mode="r") for name in ("features", "references", "lengths"))
     features, references, lengths = arrays
-    return ClipSet(
-        features, references, np.asarray(lengths), [labels_from_dict(line["labels"]) for line in lines], [line["kind"] for line in lines]
-    )
+    return ClipSet(features, references, np.asarray(lengths), [_truth(line) for line in lines], [line["kind"] for line in lines])
+
+
+def _truth(line: dict) -> Labels | Quality:
+    if "rated" in line:
+        return Quality(line["rated"]["scores"], line["rated"]["duration_s"], line["rated"]["spreads"])
+    return labels_from_dict(line["labels"])
 
 
 def read_sets(folders: Sequence[Path]) -> "ClipSet | JoinedSets":
@@ -167,15 +174,16 @@ class SetWriter:
         if kind is None:
             self._close()
 
-    def add(self, audio: np.ndarray, reference: np.ndarray, labels: Labels, kind: str) -> None:
+    def add(self, audio: np.ndarray, reference: np.ndarray, labels: Labels | Quality, kind: str) -> None:
         """The next clip: sound and clean original at -26 LUFS."""
         self.add_features(padded_mels(audio, self._config), padded_mels(reference, self._config), len(audio) // HOP_SAMPLES, labels, kind)
 
-    def add_features(self, features: np.ndarray, references: np.ndarray, frames: int, labels: Labels, kind: str) -> None:
+    def add_features(self, features: np.ndarray, references: np.ndarray, frames: int, labels: Labels | Quality, kind: str) -> None:
         """The next clip, where its mels were made elsewhere."""
         place = len(self._lines)
         self._features[place], self._references[place], self._lengths[place] = features, references, frames
-        self._lines.append(json.dumps({"kind": kind, "labels": asdict(labels)}))
+        truth = {"labels": asdict(labels)} if isinstance(labels, Labels) else {"rated": _rated(labels)}
+        self._lines.append(json.dumps({"kind": kind, **truth}))
 
     def _close(self) -> None:
         self._features.flush()
@@ -183,6 +191,10 @@ class SetWriter:
         np.save(self._folder / "lengths.npy", self._lengths)
         with replacing(self._folder / "labels.jsonl") as temporary:
             temporary.write_text("\n".join(self._lines) + "\n", encoding="utf-8")
+
+
+def _rated(quality: Quality) -> dict[str, Any]:
+    return {"scores": dict(quality.scores), "duration_s": quality.duration_s, "spreads": dict(quality.spreads)}
 
 
 def _make(config: DatasetConfig, part: Part, count: int, folder: Path, processes: int, progress: Callable[[int, int], None] | None) -> None:

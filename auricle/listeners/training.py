@@ -19,6 +19,7 @@ from auricle.listeners.augmentation import RecordingChains
 from auricle.listeners.auxiliary import auxiliary_loss
 from auricle.listeners.calibration import TrainingConfig
 from auricle.listeners.features import scaled
+from auricle.listeners.labels import Labels
 from auricle.listeners.lessons import Lesson
 from auricle.listeners.listener_module import Heard
 from auricle.listeners.processing import AuricleListenerProcessor
@@ -108,10 +109,11 @@ def step_loss(
     features, lengths = _sounds(plan, clips, sounds)
     heard = forward(features.to(device), lengths.to(device), [batch.to(device) for batch in turns])
     loss = features.new_zeros((), device=device)
+    damaged = [place for place, row in enumerate(plan.rows[own]) if isinstance(clips.labels[row], Labels)]
     if heard.auxiliary is not None:
-        labels = [clips.labels[row] for row in plan.rows[own]]
-        clip_s = processor.feature_extractor.clip_s
-        share = auxiliary_loss(heard.auxiliary.rows(len(own)), labels, clip_s).sum() / len(plan.rows)
+        # Of clips that people rated nobody knows what was done to them: the regression head learns nothing from those.
+        labels = [clips.labels[row] for row in plan.rows[own][damaged]]
+        share = auxiliary_loss(heard.auxiliary.rows(damaged), labels, processor.feature_extractor.clip_s).sum() / len(plan.rows)
         loss = loss + (1.0 if plan.hearing else config.auxiliary_weight) * share
     for batch, weight, ones, others in zip(turns, weights, heard.log_probs, heard.other_log_probs, strict=True):
         shares = batch.shares.to(device)[:, 1:][batch.answered.to(device)]
