@@ -28,7 +28,7 @@ from torch import Tensor
 
 from actors.engine import Engine, gather_objects, join_alone
 from actors.policy import ENHANCER_PREFIX, FRAMES, LOGITS, MIX, SCENE_ROW, EnhancementPolicy, model_config
-from auricle.enhancers.checkpoint import load_enhancer
+from auricle.enhancers.checkpoint import load_enhancer, save_enhancer
 from auricle.enhancers.exploration import ExplorationConfig
 from auricle.errors import LearningError
 from auricle.learning.batch import (
@@ -103,6 +103,11 @@ class PolicyLearner(PPOTorchLearner):
         """The enhancer's weights, whole, as fp32 arrays by the enhancer's own names. Collective."""
         whole = self.engine.weights()
         return {name.removeprefix(ENHANCER_PREFIX): value for name, value in whole.items() if name.startswith(ENHANCER_PREFIX)}
+
+    def export(self, folder: Path, weights: Mapping[str, np.ndarray]) -> None:
+        """The enhancer with these weights as a checkpoint of its own, `folder/enhancer`. By one rank alone."""
+        self._enhancer.load_state_dict({name: torch.from_numpy(np.array(value)) for name, value in weights.items()})
+        save_enhancer(self._enhancer, folder / "enhancer")
 
     def save(self, folder: str | Path) -> None:
         """Parameters, optimiser and version into `folder`, which the caller renames into place. Collective."""
@@ -207,9 +212,9 @@ class PolicyLearner(PPOTorchLearner):
             if rows.target is None:
                 raise LearningError("learner.anchor_gamma is above 0, but the scenes have no clean targets: set it to 0")
             # Scenes without a target arrive with zeros for it. The mean is over the others: the anchor pulls alike whatever their share.
-            labelled = rows.target[chosen].any(axis=1) * weight
+            labelled = np.asarray(weight * rows.target[chosen].any(axis=1), dtype=np.float32)
             batch[_TARGET] = self._tensor(rows.target[chosen])
-            batch[_LABELLED] = self._tensor(labelled.astype(np.float32)), max(1.0, float(sum(gather_objects(float(labelled.sum())))))
+            batch[_LABELLED] = self._tensor(labelled), max(1.0, float(sum(gather_objects(float(labelled.sum())))))
         return batch
 
     def _anchor(self, batch: dict[str, Any], fwd_out: dict[str, Tensor]) -> Tensor:

@@ -112,7 +112,7 @@ def start_stages(plan: StreamPlan, stages: Sequence[Stage]) -> list[DataIterator
     return dataset.streaming_split(plan.ranks, equal=True)
 
 
-def start_stream(
+def enhancement_stages(
     plan: StreamPlan,
     *,
     scenes: Sequence[Scene],
@@ -127,8 +127,8 @@ def start_stream(
     with_target: bool,
     with_reference: bool,
     precision: str = "fp32",
-) -> list[DataIterator]:
-    """Start the pools; returns one iterator a learner rank. The pools stop when the iterators are dropped.
+) -> list[Stage]:
+    """The enhancer's pools: rollouts, and the panel's clients.
 
     precision: the learner's, so that rollouts and updates see one policy.
     """
@@ -150,4 +150,4 @@ def start_stream(
     rewards = Stage(
         RewardStage, (reward, panel, panel_app), actors=reward.clients, num_cpus=reward.num_cpus, calls_at_once=reward.blocks_in_flight
     )
-    return start_stages(plan, [rollouts, rewards])
+    return [rollouts, rewards]

@@ -10,25 +10,38 @@ Invariants:
 
 import json
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 import ray
-import torch
 import torch.distributed as dist
 from ray.data import DataIterator
 from safetensors.numpy import save_file
 
 from actors.coordinator import Directive, RankReport, partial_folder
-from actors.learner import PolicyLearner
 from actors.stream import StreamPlan
-from auricle.enhancers.checkpoint import load_enhancer, save_enhancer
 from auricle.errors import PoolError
-from auricle.learning.outcome import RowOutcome
+from auricle.learning.outcome import RowOutcome, UpdateReport
 from auricle.ledger import LedgerEntry
+
+
+class StreamLearner(Protocol):
+    """A policy's learner as the stream feeds it: `actors.learner.PolicyLearner` or `actors.answer_learner.AnswerLearner`."""
+
+    version: int
+
+    def update_rows(self, columns: Mapping[str, Any]) -> UpdateReport: ...
+
+    def weights(self) -> dict[str, np.ndarray]: ...
+
+    def export(self, folder: Path, weights: Mapping[str, np.ndarray]) -> None: ...
+
+    def save(self, folder: str | Path) -> None: ...
+
+    def load(self, folder: str | Path) -> None: ...
 
 
 @dataclass(frozen=True)
@@ -42,13 +55,12 @@ class StreamLinks:
     store: Any
     coordinator: Any
     run_folder: str
-    enhancer_folder: str
     columns: tuple[str, ...]
     part_names: tuple[str, ...]
     call_timeout_s: float
 
 
-def run_stream(learner: PolicyLearner, shard: DataIterator, plan: StreamPlan, links: StreamLinks) -> str:
+def run_stream(learner: StreamLearner, shard: DataIterator, plan: StreamPlan, links: StreamLinks) -> str:
     """Learn from the stream until the plan's end or a directive to stop. Returns why it stopped (`phase` at the plan's end).
 
     Runs in a rank's process (`LearnerRank.apply`). Raises PoolError where the stream ends early or is out of step.
@@ -78,15 +90,13 @@ def run_stream(learner: PolicyLearner, shard: DataIterator, plan: StreamPlan, li
     return "phase"
 
 
-def write_checkpoint(learner: PolicyLearner, weights: dict[str, np.ndarray], step: int, rank: int, links: StreamLinks) -> None:
+def write_checkpoint(learner: StreamLearner, weights: dict[str, np.ndarray], step: int, rank: int, links: StreamLinks) -> None:
     """Write the checkpoint of `step`; every rank takes part, rank 0 makes it final."""
     partial = partial_folder(Path(links.run_folder), step)
     partial.mkdir(parents=True, exist_ok=True)
     learner.save(partial / "engine")
     if rank == 0:
-        enhancer = load_enhancer(links.enhancer_folder)
-        enhancer.load_state_dict({name: torch.from_numpy(value) for name, value in weights.items()})
-        save_enhancer(enhancer, partial / "enhancer")
+        learner.export(partial, weights)
         save_versions(partial / "versions", links)
         ray.get(links.coordinator.commit.remote(step), timeout=links.call_timeout_s)
 

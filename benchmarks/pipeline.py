@@ -32,7 +32,7 @@ from actors.engine import join_alone
 from actors.learner_pool import LearnerPool, LearnerPoolConfig
 from actors.panel import PANEL_APP, start_panel
 from actors.settings import ClusterSettings, RewardConfig, RolloutConfig
-from actors.stream import StreamPlan, plan_stream, start_stream
+from actors.stream import StreamPlan, enhancement_stages, plan_stream, start_stages
 from actors.stream_learner import StreamLinks, run_stream
 from actors.weights import WeightStore
 from auricle.config import Config
@@ -193,7 +193,7 @@ class Bench:
         return reports, time.monotonic() - began
 
     def _start(self, plan: StreamPlan, store: Any) -> list[Any]:
-        return start_stream(
+        stages = enhancement_stages(
             plan,
             scenes=self.scenes,
             enhancer_folder=self.enhancer,
@@ -207,6 +207,7 @@ class Bench:
             with_target=False,
             with_reference=False,
         )
+        return start_stages(plan, stages)
 
     def _actors(self, steps: int) -> tuple[Any, Any, LearnerPool, StreamLinks]:
         self.runs += 1
@@ -227,7 +228,7 @@ class Bench:
         pool = LearnerPool(partial(SleepLearner, self.arguments.learner_s, self.enhancer), LearnerPoolConfig(num_cpus=0.1))
         pool.start()
         columns = ("rollout_id", "step", "scene_id", "mix", "frames", "action", "action_mean", "reference_mean", "parts")
-        return store, coordinator, pool, StreamLinks(store, coordinator, run_folder, self.enhancer, columns, part_names(self.panel), 60.0)
+        return store, coordinator, pool, StreamLinks(store, coordinator, run_folder, columns, part_names(self.panel), 60.0)
 
     def _stop(self, store: Any, coordinator: Any, pool: LearnerPool) -> None:
         pool.stop()

@@ -1,10 +1,9 @@
 """A step's report as the metrics that people read: reward, losses, staleness, each pool's busy share, failures."""
 
 from collections import deque
+from collections.abc import Mapping, Sequence
 
 from actors.coordinator import StepReport
-from auricle.judging.panel import part_names
-from pipelines.settings import Settings
 
 WINDOW = 8
 """Steps over which busy shares and rates are averaged."""
@@ -34,10 +33,9 @@ _PAIR = "judges_correlation/"
 class StepMetrics:
     """Turns step reports into metrics; remembers the last steps, since pools work on several steps at a time."""
 
-    def __init__(self, settings: Settings, started_s: float) -> None:
-        """started_s: when the phase began, in seconds since the epoch."""
-        self._settings = settings
-        self._parts = part_names(settings.panel)
+    def __init__(self, workers: Mapping[str, int], parts: Sequence[str], started_s: float) -> None:
+        """workers: of each pool (rollout, reward, learner). parts: of the reward. started_s: when the phase began, in seconds since the epoch."""
+        self._workers, self._parts = workers, tuple(parts)
         self._times: deque[float] = deque([started_s], maxlen=WINDOW + 1)
         self._sums: deque[dict[str, float]] = deque(maxlen=WINDOW)
 
@@ -53,12 +51,6 @@ class StepMetrics:
         self._sums.append(report.sums)
         window_s = max(self._times[-1] - self._times[0], 1e-6)
         sums, rows = report.sums, max(report.sums["rows"], 1.0)
-        settings = self._settings
-        workers = {
-            "rollout": ("rollout_s", settings.rollout.actors),
-            "reward": ("reward_s", settings.reward.clients * settings.reward.blocks_in_flight),
-            "learner": ("learner_s", settings.learner_pool.ranks),
-        }
         metrics = {self._name(name): value for name, value in report.metrics.items() if not name.startswith("dropped_")}
         metrics |= {f"failures/{n.removeprefix('dropped_')}": value for n, value in report.metrics.items() if n.startswith("dropped_")}
         metrics |= {
@@ -69,8 +61,8 @@ class StepMetrics:
             "stream/gate_wait_s": sums["gate_wait_s"],
         }
         metrics |= {f"ledger/{state}": float(count) for state, count in report.totals.items()}
-        for pool, (work, count) in workers.items():
-            metrics[f"pool/{pool}/busy_share"] = sum(past[work] for past in self._sums) / (count * window_s)
+        for pool, count in self._workers.items():
+            metrics[f"pool/{pool}/busy_share"] = sum(past[f"{pool}_s"] for past in self._sums) / (count * window_s)
         for name, judged in ((n.removeprefix("part_rows/"), value) for n, value in sums.items() if n.startswith("part_rows/")):
             if judged:
                 metrics[f"reward/part/{name}"] = sums[f"part/{name}"] / judged
@@ -78,6 +70,6 @@ class StepMetrics:
 
     def _name(self, name: str) -> str:
         if not name.startswith(_PAIR):
-            return _NAMES.get(name, f"learner/{name}")
+            return _NAMES.get(name, name if "/" in name else f"learner/{name}")
         left, right = (self._parts[int(column)] for column in name.removeprefix(_PAIR).split("~"))
         return f"panel/rank_correlation/{left}-{right}"

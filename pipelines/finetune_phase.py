@@ -1,4 +1,4 @@
-"""One phase of fine-tuning: one Dataset, one set of learner ranks, from a checkpoint until a directive to stop or a fault.
+"""One phase of learning from the stream: one Dataset, one set of learner ranks, from a checkpoint until a directive to stop or a fault.
 
     Phase(...) -> messages() ... until finished() -> reason -> close()
 
@@ -9,7 +9,6 @@ Invariants:
 
 import gc
 import time
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -19,38 +18,22 @@ from safetensors.numpy import load_file
 
 from actors.cluster import ON_HEAD
 from actors.coordinator import Committed, RunCoordinator, StepReport
-from actors.learner import PolicyLearner
 from actors.learner_pool import LearnerPool
-from actors.stream import plan_stream, start_stream
+from actors.stream import plan_stream, start_stages
 from actors.stream_learner import StreamLinks, run_stream
 from actors.weights import WeightStore
-from auricle.enhancers.checkpoint import load_enhancer
-from auricle.errors import AuricleError, ConfigError, DeadlineError, PoolError
-from auricle.judging.panel import part_names, part_weights
-from auricle.judging.registry import find_judge
-from auricle.learning.schedule import RolloutSchedule
-from pipelines.finetune_scenes import FinetuneScenes
+from auricle.errors import AuricleError, DeadlineError, PoolError
+from pipelines.recipe import Recipe
 from pipelines.run_folder import RunFolder
 from pipelines.settings import Settings
-
-LEARNED = ("rollout_id", "step", "scene_id", "mix", "frames", "action", "action_mean", "reference_mean", "parts")
-"""Columns that every update reads."""
 
 
 class Phase:
     """See the module's text."""
 
-    def __init__(
-        self,
-        settings: Settings,
-        run: RunFolder,
-        scenes: FinetuneScenes,
-        enhancer_folder: str,
-        panel_app: str,
-        checkpoint: tuple[int, Path] | None,
-    ) -> None:
-        """checkpoint: step and folder to go on from; None: from the pretrained enhancer."""
-        self._settings, self._timeout_s = settings, settings.finetune.call_timeout_s
+    def __init__(self, settings: Settings, run: RunFolder, recipe: Recipe, checkpoint: tuple[int, Path] | None) -> None:
+        """checkpoint: step and folder to go on from; None: from the pretrained policy."""
+        self._settings, self._size, self._timeout_s = settings, recipe.size, recipe.size.call_timeout_s
         self.reason = ""
         self._actors: list[Any] = []
         self._pool: LearnerPool | None = None
@@ -58,7 +41,7 @@ class Phase:
         self._runs: list[Any] = []
         self._began = time.monotonic()
         try:
-            self._start(run, scenes, enhancer_folder, panel_app, checkpoint)
+            self._start(run, recipe, checkpoint)
         except (RayError, DeadlineError) as error:
             self.close()
             raise PoolError(f"the pools could not be started: {_cause(error)}") from error
@@ -78,7 +61,7 @@ class Phase:
             return []
 
     def finished(self) -> bool:
-        """Whether all ranks have ended; raises PoolError where one broke, or where no step has ended for finetune.step_timeout_s."""
+        """Whether all ranks have ended; raises PoolError where one broke, or where no step has ended for step_timeout_s."""
         ready, waiting = ray.wait(self._runs, num_returns=len(self._runs), timeout=0)
         try:
             reasons = [ray.get(run) for run in ready]
@@ -109,63 +92,29 @@ class Phase:
         self._actors = []
         gc.collect()  # the iterators' last references go, and with them the stream's executor and its pools
 
-    def _start(
-        self, run: RunFolder, scenes: FinetuneScenes, enhancer_folder: str, panel_app: str, checkpoint: tuple[int, Path] | None
-    ) -> None:
-        settings = self._settings
+    def _start(self, run: RunFolder, recipe: Recipe, checkpoint: tuple[int, Path] | None) -> None:
+        settings, size = self._settings, recipe.size
         first_step = checkpoint[0] if checkpoint else 0
-        schedule = RolloutSchedule(
-            settings.run.seed, len(scenes.train), settings.finetune.scenes_per_step, settings.finetune.samples_per_scene
-        )
-        plan = plan_stream(schedule, first_step, settings.finetune.steps, settings.learner_pool.ranks, settings.finetune.blocks_per_rank)
-        compares = any(find_judge(judge.kind_or_name).needs_reference for judge in settings.panel.judges)
-        with_target = settings.learner.anchor_gamma > 0 or compares
-        by_reference = settings.learner.resolved_advantages().baseline == "reference"
-        if settings.learner.anchor_gamma > 0 and all(scene.target is None for scene in scenes.train):
-            raise ConfigError(
-                "learner.anchor_gamma is above 0, but no training scene has a clean target: set it to 0 for unlabelled clips, or name a "
-                "labelled corpus beside them (--set scenes.labelled=PATH)"
-            )
+        schedule = recipe.schedule
+        plan = plan_stream(schedule, first_step, size.steps, settings.learner_pool.ranks, size.blocks_per_rank)
         store = self._actor(WeightStore, settings.staleness.max_staleness + 2)
-        self._publish(store, enhancer_folder, checkpoint)
+        self._publish(store, recipe, checkpoint)
         self._coordinator = self._actor(
             RunCoordinator,
             str(run.path),
             world_size=plan.ranks,
             first_step=first_step,
             phase_end_step=plan.end_step,
-            end_step=settings.finetune.steps,
+            end_step=size.steps,
             global_batch=schedule.global_batch,
             max_staleness=settings.staleness.max_staleness,
-            checkpoint_every=settings.guard.every,
+            checkpoint_every=recipe.checkpoint_every,
             budget=settings.failure_budget,
         )
-        build = partial(
-            PolicyLearner, settings.learner, enhancer_folder, settings.exploration, part_weights(settings.panel), seed=settings.run.seed
-        )
-        self._pool = LearnerPool(build, settings.learner_pool)
+        self._pool = LearnerPool(recipe.learner, settings.learner_pool)
         self._pool.start(checkpoint[1] / "engine" if checkpoint else None)
-        self._iterators = start_stream(
-            plan,
-            scenes=scenes.train,
-            enhancer_folder=enhancer_folder,
-            exploration=settings.exploration,
-            rollout=settings.rollout,
-            reward=settings.reward,
-            panel=settings.panel,
-            panel_app=panel_app,
-            staleness=settings.staleness,
-            store=store,
-            with_target=with_target,
-            with_reference=by_reference or any(judge.relative for judge in settings.panel.judges),
-            precision=settings.learner.precision,
-        )
-        columns = [*LEARNED, *(["target"] if settings.learner.anchor_gamma > 0 else []), *(["reference_parts"] if by_reference else [])]
-        if settings.learner.advantages.credit_weight > 0:
-            columns.append("credit")
-        links = StreamLinks(
-            store, self._coordinator, str(run.path), enhancer_folder, tuple(columns), part_names(settings.panel), self._timeout_s
-        )
+        self._iterators = start_stages(plan, recipe.stages(plan, store))
+        links = StreamLinks(store, self._coordinator, str(run.path), recipe.columns, recipe.part_names, self._timeout_s)
         self._runs = [
             rank.apply.remote(run_stream, shard, plan, links) for rank, shard in zip(self._pool.ranks, self._iterators, strict=True)
         ]
@@ -176,11 +125,10 @@ class Phase:
         self._actors.append(actor)
         return actor
 
-    def _publish(self, store: Any, enhancer_folder: str, checkpoint: tuple[int, Path] | None) -> None:
+    def _publish(self, store: Any, recipe: Recipe, checkpoint: tuple[int, Path] | None) -> None:
         """The versions that the gate may ask for: the pretrained weights, or those kept in the checkpoint."""
         if checkpoint is None:
-            state = load_enhancer(enhancer_folder).state_dict()
-            versions = {0: {name: value.float().numpy() for name, value in state.items()}}
+            versions = {0: recipe.first_weights()}
         else:
             files = sorted((checkpoint[1] / "versions").glob("v*.safetensors"))
             versions = {int(path.stem[1:]): load_file(path) for path in files}
@@ -194,13 +142,13 @@ class Phase:
             raise PoolError(f"the run's coordinator is gone: {_cause(error)}") from error
 
     def _check_silence(self) -> None:
-        limit = self._settings.finetune.step_timeout_s
+        limit = self._size.step_timeout_s
         if time.monotonic() - self._began < limit:
             return
         silent_s = self._ask(self._coordinator.silent_s.remote(), self._timeout_s)
         if silent_s > limit:
             raise PoolError(
-                f"no learner step has ended for {silent_s:.0f} s (finetune.step_timeout_s = {limit:g}); "
+                f"no learner step has ended for {silent_s:.0f} s (step_timeout_s = {limit:g}); "
                 "look at the pools' busy shares in metrics.jsonl for the slow one"
             )
 

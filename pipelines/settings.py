@@ -16,6 +16,7 @@ from auricle.learning.guard import GuardConfig
 from auricle.learning.pretraining import PretrainConfig
 from auricle.learning.staleness import StalenessConfig
 from auricle.listeners.calibration import CalibrateConfig
+from auricle.reasoning.config import ReasonDomain
 from auricle.scenes.remix import RemixConfig
 from auricle.scenes.scene import Split
 from auricle.scenes.synth.staging import SynthConfig
@@ -56,19 +57,13 @@ class ScenesSettings(Config):
     """A labelled corpus, learned from beside `folder`: what the anchor (learner.anchor_gamma) of a run on unlabelled clips holds on to."""
 
 
-class FinetuneSettings(Config):
-    """The main job's size, and how it goes on when something breaks."""
+class StreamSettings(Config):
+    """How long a policy learns from the stream, and how the job goes on when something breaks."""
 
-    enhancer: Path | None = None
-    """Checkpoint folder of the pretrained enhancer; unset: the small one that comes with Auricle."""
     steps: PositiveInt = 60
     """Learner steps."""
     max_minutes: NonNegativeFloat = 0.0
     """Stop, with a checkpoint, after this many minutes; 0: no limit."""
-    scenes_per_step: PositiveInt = 8
-    """Scenes in a learner step."""
-    samples_per_scene: PositiveInt = 4
-    """Rollouts of each scene in a step."""
     blocks_per_rank: PositiveInt = 1
     """Blocks into which a rank's share of a step is divided: more let several rollout actors work on one step."""
     keep_checkpoints: PositiveInt = 2
@@ -79,8 +74,32 @@ class FinetuneSettings(Config):
     """A phase in which no step ends for this long is broken, in seconds."""
     call_timeout_s: PositiveFloat = 120.0
     """Deadline of the small remote calls between driver, learners, store and coordinator, in seconds."""
+
+
+class FinetuneSettings(StreamSettings):
+    """The main job's size."""
+
+    enhancer: Path | None = None
+    """Checkpoint folder of the pretrained enhancer; unset: the small one that comes with Auricle."""
+    scenes_per_step: PositiveInt = 8
+    """Scenes in a learner step."""
+    samples_per_scene: PositiveInt = 4
+    """Rollouts of each scene in a step."""
     samples: NonNegativeInt = 4
     """Held-out scenes whose audio, before and after, goes into the report."""
+
+
+class ReasonSettings(StreamSettings, ReasonDomain):
+    """GRPO on a listener (`auricle reason`)."""
+
+    steps: PositiveInt = 200
+    """Learner steps; the paper's number too."""
+    clips_per_step: PositiveInt = 16
+    """Clips in a learner step, a question each."""
+    answers_per_clip: PositiveInt = 6
+    """Answers to each question: the group."""
+    deadline_s: PositiveFloat = 300.0
+    """Longest time for a measurement on the dev clips, in seconds."""
 
 
 class Settings(Config):
@@ -90,6 +109,7 @@ class Settings(Config):
     cluster: ClusterSettings = ClusterSettings()
     scenes: ScenesSettings = ScenesSettings()
     finetune: FinetuneSettings = FinetuneSettings()
+    reason: ReasonSettings = ReasonSettings()
     exploration: ExplorationConfig = ExplorationConfig()
     rollout: RolloutConfig = RolloutConfig()
     staleness: StalenessConfig = StalenessConfig()

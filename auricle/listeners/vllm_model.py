@@ -16,7 +16,7 @@ from vllm.model_executor.models.interfaces import MultiModalEmbeddings, Supports
 from vllm.model_executor.models.utils import AutoWeightsLoader, init_vllm_registered_model, maybe_prefix
 from vllm.multimodal import MULTIMODAL_REGISTRY
 from vllm.multimodal.inputs import MultiModalFieldConfig, MultiModalKwargsItems
-from vllm.multimodal.parse import MultiModalDataItems, MultiModalDataParser
+from vllm.multimodal.parse import DictEmbeddingItems, ModalityDataItems, MultiModalDataItems, MultiModalDataParser
 from vllm.multimodal.processing import (
     BaseDummyInputsBuilder,
     BaseMultiModalProcessor,
@@ -31,6 +31,20 @@ from auricle.listeners.encoders import AudioTower
 from auricle.listeners.features import AuricleFeatureExtractor
 from auricle.listeners.processing import AuricleListenerProcessor
 from auricle.listeners.prompts import AUDIO
+
+
+FIELDS = {"input_features": MultiModalFieldConfig.batched("audio"), "feature_lengths": MultiModalFieldConfig.batched("audio")}
+"""What the model is given for each audio."""
+
+
+class ListenerDataParser(MultiModalDataParser):
+    """Takes ready features too, `{"audio": {"input_features": [audios, mels, frames], "feature_lengths": [audios]}}`: prepared clips are kept
+    as such, and nothing has to be computed for the other answers to one clip."""
+
+    def _parse_audio_data(self, data: object) -> ModalityDataItems | None:  # type: ignore[override]
+        if isinstance(data, dict):
+            return DictEmbeddingItems(data, "audio", required_fields=set(FIELDS), fields_factory=lambda _: FIELDS)
+        return super()._parse_audio_data(data)  # type: ignore[arg-type]
 
 
 class ListenerInfo(BaseProcessingInfo):
@@ -50,7 +64,7 @@ class ListenerInfo(BaseProcessingInfo):
 
     def get_data_parser(self) -> MultiModalDataParser:
         """Audio of any rate is resampled to the listener's, channels are averaged."""
-        return MultiModalDataParser(target_sr=self.feature_extractor().sampling_rate, target_channels=1)
+        return ListenerDataParser(target_sr=self.feature_extractor().sampling_rate, target_channels=1)
 
     def get_supported_mm_limits(self) -> Mapping[str, int | None]:
         """Two audios: a clip, or a clip and its reference or rival."""
@@ -86,7 +100,7 @@ class ListenerMultiModalProcessor(BaseMultiModalProcessor[ListenerInfo]):
     def _get_mm_fields_config(
         self, hf_inputs: BatchFeature, hf_processor_mm_kwargs: Mapping[str, object]
     ) -> Mapping[str, MultiModalFieldConfig]:
-        return {"input_features": MultiModalFieldConfig.batched("audio"), "feature_lengths": MultiModalFieldConfig.batched("audio")}
+        return FIELDS
 
     def _get_prompt_updates(
         self, mm_items: MultiModalDataItems, hf_processor_mm_kwargs: Mapping[str, object], out_mm_kwargs: MultiModalKwargsItems

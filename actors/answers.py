@@ -1,0 +1,134 @@
+"""The rollout stage of `auricle reason`: the listener answers questions about labelled clips.
+
+Invariants: those of `actors.rollout` (the schedule, the gate, one row an id), with an answer for a rollout and a clip for a scene. The
+answers to one clip in one step share its question, its recording chain and the weights; only the sampling seed differs.
+
+    block index --> ids --> gate (weight store) --> swap weights --> questions about clips --> vLLM --> rows, all answers to a clip side by side
+"""
+
+import json
+import time
+from collections.abc import Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import ray
+import torch
+from jaxtyping import Float32
+
+from auricle.learning.schedule import Rollout, RolloutSchedule, derive_seed
+from auricle.learning.staleness import StalenessConfig, required_version
+from auricle.listeners.augmentation import RecordingChains
+from auricle.listeners.dataset import read_sets
+from auricle.listeners.features import scaled
+from auricle.reasoning.answering import Answer, AnswerEngine, Request
+from auricle.reasoning.config import AnswerConfig, QuestionConfig
+from auricle.reasoning.rows import NO_TOKEN
+from auricle.reasoning.tasks import draw_question
+
+_CHAIN = 7  # the stream of random numbers of the recording chains
+
+
+class AnswerStage:
+    """A `map_batches` callable: one block index in, the block's answers out (columns: docs/design.md)."""
+
+    def __init__(
+        self,
+        config: AnswerConfig,
+        questions: QuestionConfig,
+        schedule: RolloutSchedule,
+        sets: Sequence[Path],
+        rows: Sequence[int],
+        listener_folder: str,
+        store: Any,
+        *,
+        first_block: int,
+        rows_per_block: int,
+        staleness: StalenessConfig,
+    ) -> None:
+        """sets, rows: where the labelled clips are, and which of them are learned from, in the order of the schedule's scenes."""
+        torch.set_num_threads(1)
+        self._config, self._questions, self._schedule, self._store = config, questions, schedule, store
+        self._clips, self._rows = read_sets(sets), np.asarray(rows, dtype=np.int64)
+        self._first_block, self._rows_per_block, self._staleness = first_block, rows_per_block, staleness
+        self._engine = AnswerEngine(listener_folder, config)
+        self._version = -1
+
+    def __call__(self, batch: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+        """The answers of the blocks named in `batch["id"]`."""
+        blocks = [self._block(self._first_block + int(index)) for index in batch["id"]]
+        return {name: np.concatenate([block[name] for block in blocks]) for name in blocks[0]}
+
+    def _block(self, index: int) -> dict[str, np.ndarray]:
+        first = index * self._rows_per_block
+        rollouts = [self._schedule.rollout(rollout_id) for rollout_id in range(first, first + self._rows_per_block)]
+        gate_wait_s = self._pass_gate(rollouts[0].step)
+        began = time.monotonic()
+        columns, rows = self._columns(rollouts), len(rollouts)
+        return columns | {
+            "gate_wait_s": np.full(rows, gate_wait_s / rows),
+            "rollout_s": np.full(rows, (time.monotonic() - began) / rows),
+        }
+
+    def _pass_gate(self, step: int) -> float:
+        """Wait for the version that an answer of `step` needs, and take its weights. Returns the seconds waited."""
+        began, timeout_s = time.monotonic(), self._config.gate_timeout_s
+        needed = required_version(step, self._staleness.max_staleness)
+        granted, [reference] = ray.get(self._store.wait.remote(needed, self._staleness.exact_staleness, timeout_s), timeout=timeout_s + 30)
+        waited_s = time.monotonic() - began
+        if granted != self._version:
+            self._engine.swap_weights(ray.get(reference, timeout=timeout_s))
+            self._version = granted
+        return waited_s
+
+    def _columns(self, rollouts: Sequence[Rollout]) -> dict[str, np.ndarray]:
+        first = [row for row, rollout in enumerate(rollouts) if row == 0 or rollout.scene_index != rollouts[row - 1].scene_index]
+        place = np.searchsorted(first, np.arange(len(rollouts)), side="right") - 1
+        seeds = [rollouts[row].crop_seed for row in first]
+        clips = self._rows[[rollouts[row].scene_index for row in first]]
+        asked = [draw_question(self._questions, seed) for seed in seeds]
+        heard = self._heard(clips, seeds)
+        model_inputs = scaled(torch.from_numpy(heard)).numpy()
+        frames = np.asarray(self._clips.lengths)[clips]
+        requests = [
+            Request(asked[k].text, model_inputs[k], int(frames[k]), rollout.noise_seed) for k, rollout in zip(place, rollouts, strict=True)
+        ]
+        answers = self._engine.answers(requests)
+        return {
+            "rollout_id": np.array([rollout.rollout_id for rollout in rollouts], np.int64),
+            "step": np.array([rollout.step for rollout in rollouts], np.int64),
+            "scene_id": np.array([f"clip-{clip:06d}" for clip in clips], dtype=object)[place],
+            "sample": np.array([rollout.sample for rollout in rollouts], np.int64),
+            "version": np.full(len(rollouts), self._version, np.int64),
+            "fault": np.full(len(rollouts), "", dtype=object),
+            "task": np.array([one.task for one in asked], dtype=object)[place],
+            "dimension": np.array([one.dimension or "" for one in asked], dtype=object)[place],
+            "question": np.array([one.text for one in asked], dtype=object)[place],
+            "labels": np.array([json.dumps(asdict(self._clips.labels[clip])) for clip in clips], dtype=object)[place],
+            "answer": np.array([answer.text for answer in answers], dtype=object),
+            **self._tokens(answers),
+            "features": heard.astype(np.float16)[place],
+            "frames": frames[place],
+        }
+
+    def _heard(self, clips: np.ndarray, seeds: Sequence[int]) -> Float32[np.ndarray, "clips mels frames"]:
+        """Each clip through a recording chain of its own, as in calibration; in the precision in which it goes to the learner."""
+        features = np.stack([np.asarray(self._clips.features[clip : clip + 1][0], dtype=np.float32) for clip in clips])
+        drawn = [
+            RecordingChains.draw(np.random.default_rng(derive_seed(seed, _CHAIN)), 1, features.shape[1]).apply(
+                torch.from_numpy(one[None]), np.array([0])
+            )
+            for seed, one in zip(seeds, features, strict=True)
+        ]
+        return torch.cat(drawn).numpy().astype(np.float16).astype(np.float32)
+
+    def _tokens(self, answers: Sequence[Answer]) -> dict[str, np.ndarray]:
+        """Ids and log-probabilities, padded to the longest answer that may be."""
+        ids = np.full((len(answers), self._config.max_tokens), NO_TOKEN, dtype=np.int32)
+        log_probs = np.zeros(ids.shape, dtype=np.float32)
+        for row, answer in enumerate(answers):
+            ids[row, : len(answer.ids)] = answer.ids
+            log_probs[row, : len(answer.ids)] = answer.log_probs
+        return {"answer_ids": ids, "answer_log_probs": log_probs}
