@@ -67,7 +67,7 @@ def cluster(settings: ClusterSettings, *, namespace: str) -> Iterator[None]:
             if address
             else "is it overloaded, or out of memory? Try again when it is idle"
         )
-        raise EnvironmentSetupError(f"{where}: {error}; {cure}") from error
+        raise EnvironmentSetupError(f"{where}: {str(error).rstrip('.')}; {cure}") from error
     try:
         yield
     finally:
