@@ -83,7 +83,7 @@ class BestOf:
 
 
 def judge_alone(panel: PanelConfig, name: str) -> PanelConfig:
-    """A panel of this judge, last, and where it reads, of the one whose words it reads. Raises ConfigError where it needs a clean reference."""
+    """A panel of this judge, last, and where it reads, of the one whose words it reads. Raises ConfigError where it needs a reference."""
     own = {judge.name: judge for judge in panel.judges}
     reads = "listener" if name not in own and find_judge(name).reads else ""
     judge = own.get(name) or JudgeConfig(name="judge" if ":" in name else name, kind=name, reads=reads)

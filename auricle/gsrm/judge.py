@@ -99,7 +99,7 @@ class GsrmJudge(Judge):
         self._taught = (Path(self._folder) / FILE).is_file()
         if not options.model and not self._taught:
             raise JudgeError(f"gsrm: {SHIPPED} is not there; train one with `python -m auricle.gsrm.train` and name it in options.model")
-        self._method = load_method(Path(options.method or (self._folder if self._taught else SHIPPED)))
+        self.method = load_method(Path(options.method or (self._folder if self._taught else SHIPPED)))
         self._aligner = _aligner(options.aligner)
         self._engine = start_engine(self._folder, options.revision, options.engine)
 
@@ -107,69 +107,76 @@ class GsrmJudge(Judge):
     def identity(self) -> Identity:  # type: ignore[override]
         """See `Judge.identity`."""
         asked = self.options.model_dump(mode="json", exclude={"model", "revision", "engine"})
-        return Identity(content_hash([asked, self._method.model_dump(mode="json")]), model_hash(self._folder, self.options.revision))
+        return Identity(content_hash([asked, self.method.model_dump(mode="json")]), model_hash(self._folder, self.options.revision))
 
     def judge(self, clips: Sequence[JudgeClip]) -> list[Verdict]:
         """See `Judge.judge`. All samples of all windows of all clips are one batch."""
-        windows = [
-            Window(index, start_s, audio, clip.sample_rate_hz) for index, clip in enumerate(clips) for start_s, audio in self._split(clip)
-        ]
+        windows = [window for index, clip in enumerate(clips) for window in self._split(index, clip)]
         found = [self._findings(window) for window in windows]
         asked = [(window, part) for window, part in zip(windows, found, strict=True) if isinstance(part, Findings)]
-        texts = iter(self._answers(asked))
+        texts = iter(self.answers([self._messages(window, part) for window, part in asked], [_seed(window) for window, _ in asked]))
         parts: list[list[tuple[float, Verdict]]] = [[] for _ in clips]
         for window, part in zip(windows, found, strict=True):
-            parts[window.clip].append((window.start_s, part if isinstance(part, Failed) else self._verdict(part, next(texts))))
+            verdict = part if isinstance(part, Failed) else self.verdict(part, next(texts))
+            parts[window.clip].append((window.start_s, verdict))
         return [join(verdicts) for verdicts in parts]
+
+    def answers(self, messages: Sequence[list[dict[str, Any]]], seeds: Sequence[int]) -> list[list[str]]:
+        """The samples of every conversation, in one batch."""
+        if not messages:
+            return []
+        outputs = self._engine.chat(list(messages), [self._sampling(seed) for seed in seeds], use_tqdm=False)  # type: ignore[arg-type]
+        return [[sample.text for sample in output.outputs] for output in outputs]
+
+    def reading(self, findings: Findings) -> list[dict[str, Any]]:
+        """The conversation in which a text model is given a window's features."""
+        method = self.method
+        message = {"role": "user", "content": rendered(findings, pitch=method.pitch, most_vowels=method.most_vowels)}
+        return [message] if self._taught else [{"role": "system", "content": instructions(method.form)}, message]
+
+    def verdict(self, findings: Findings, texts: Sequence[str]) -> Verdict:
+        """What the samples of one window come to."""
+        return verdict_of(texts, self.method.form, findings, self.options.check, self.options.least_share)
 
     def close(self) -> None:
         """Free the engine."""
         self._engine.llm_engine.engine_core.shutdown()
 
-    def _split(self, clip: JudgeClip) -> list[tuple[float, np.ndarray]]:
-        return split(clip.audio, clip.sample_rate_hz, self.options.window_s or self._method.window_s)
+    def _split(self, index: int, clip: JudgeClip) -> list[Window]:
+        rate_hz, window_s = clip.sample_rate_hz, self.options.window_s or self.method.window_s
+        return [Window(index, start_s, audio, rate_hz) for start_s, audio in split(clip.audio, rate_hz, window_s)]
 
     def _findings(self, window: Window) -> Findings | Failed:
         try:
             measured = measure(window.audio, window.sample_rate_hz, self.options.features, self._aligner)
         except MetricError as error:
             return Failed("metric", str(error))
-        return findings_of(measured, self._method.norms)
-
-    def _answers(self, asked: Sequence[tuple[Window, Findings]]) -> list[list[str]]:
-        """The samples of every window."""
-        if not asked:
-            return []
-        messages: list[Any] = [self._messages(window, findings) for window, findings in asked]
-        outputs = self._engine.chat(messages, [self._sampling(window) for window, _ in asked], use_tqdm=False)
-        return [[sample.text for sample in output.outputs] for output in outputs]
+        return findings_of(measured, self.method.norms)
 
     def _messages(self, window: Window, findings: Findings) -> list[dict[str, Any]]:
-        method = self._method
-        if self.options.way == "listen":
-            question = LISTENING if self._taught else instructions(method.form, way="listen")
-            return answer_messages(question, [window.audio], window.sample_rate_hz)
-        message = {"role": "user", "content": rendered(findings, pitch=method.pitch, most_vowels=method.most_vowels)}
-        return [message] if self._taught else [{"role": "system", "content": instructions(method.form)}, message]
+        if self.options.way == "read":
+            return self.reading(findings)
+        question = LISTENING if self._taught else instructions(self.method.form, way="listen")
+        return answer_messages(question, [window.audio], window.sample_rate_hz)
 
-    def _sampling(self, window: Window) -> "SamplingParams":
+    def _sampling(self, seed: int) -> "SamplingParams":
         from vllm import SamplingParams
         from vllm.sampling_params import StructuredOutputsParams
 
         options = self.options
-        # A seed from the sound, so that the same clip gets the same answers whenever it is judged.
-        seed = int.from_bytes(hashlib.sha256(np.ascontiguousarray(window.audio).data).digest()[:4], "little")
         return SamplingParams(
             n=options.samples if options.temperature else 1,
             temperature=options.temperature,
             top_p=options.top_p if options.temperature else 1.0,
             seed=seed if options.temperature else None,
             max_tokens=LONGEST_ANSWER_TOKENS,
-            structured_outputs=StructuredOutputsParams(regex=grammar(self._method.form)) if options.constrained else None,
+            structured_outputs=StructuredOutputsParams(regex=grammar(self.method.form)) if options.constrained else None,
         )
 
-    def _verdict(self, findings: Findings, texts: Sequence[str]) -> Verdict:
-        return verdict_of(texts, self._method.form, findings, self.options.check, self.options.least_share)
+
+def _seed(window: Window) -> int:
+    """From the sound, so that the same clip gets the same answers whenever it is judged."""
+    return int.from_bytes(hashlib.sha256(np.ascontiguousarray(window.audio).data).digest()[:4], "little")
 
 
 def _aligner(model: str) -> Aligner | None:

@@ -49,8 +49,8 @@ _FEATURES = f"""You are given acoustic features that were measured of it. The fi
 (most), among ordinary and damaged speech: {_MEASURES}.
 Then each vowel has a line: its pitch in Hz, its slope (falling, level, rising), and lowest, low, usual, high or highest for the other
 features, for this speaker and this kind of vowel; "{NOT_MEASURED}": no voice was found. Claim only what the lines show."""
-_SOUND = f"""Listen to it. Evidence is about the vowels (pitch, pitch variation, pitch slope, intensity, intensity variation, duration; lowest,
-low, usual, high or highest for this speaker; falling, level or rising slopes) and about the clip: {_MEASURES}.
+_SOUND = f"""Listen to it. Evidence is about the vowels (pitch, pitch variation, pitch slope, intensity, intensity variation, duration;
+lowest, low, usual, high or highest for this speaker; falling, level or rising slopes) and about the clip: {_MEASURES}.
 It is checked against measurements: claim only what you hear."""
 
 LISTENING = "Listen to this speech. Write down your evidence, then judge it."

@@ -38,10 +38,10 @@ IGNORED = -100
 class Recipe:
     """How it is trained. steps of `batch` pairs, the shorter and longer ones sorted into batches of about one length."""
 
-    steps: int = 900
+    steps: int = 350
     batch: int = 16
-    learning_rate: float = 3e-3
-    width: int = 96
+    learning_rate: float = 4e-3
+    width: int = 64
     layers: int = 2
     seed: int = 0
 

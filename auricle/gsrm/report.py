@@ -1,0 +1,125 @@
+"""Measures a GSRM text judge on held-out records: other speakers, voices and noises than it learned from.
+
+    python -m auricle.gsrm.report runs/gsrm --speech ... --noise ...
+
+Agreement with the label, what was contradicted and why, what the spread is worth, whether the check can fail (the answers about one clip
+held against another's features), and direct regression of the same features (ridge, in closed form) as the baseline of the paper.
+"""
+
+import argparse
+import json
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+from jaxtyping import Float
+
+from auricle.gsrm.corpus import records
+from auricle.gsrm.features import CLIP_MEASURES
+from auricle.gsrm.findings import PITCH_SUBJECTS, SUBJECT_WORDS, VOWEL_SUBJECTS, Findings, findings_of
+from auricle.gsrm.judge import GsrmJudge, GsrmOptions
+from auricle.gsrm.lessons import Record
+from auricle.gsrm.samples import judged
+from auricle.judging.verdict import Failed, Scored
+from auricle.listeners.calibration import DatasetConfig
+from auricle.metrics.agreement import mean_absolute_error, pearson, spearman
+from auricle.metrics.intervals import statistic_interval
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Print the report as JSON."""
+    parser = argparse.ArgumentParser(prog="python -m auricle.gsrm.report", description=__doc__.splitlines()[0])
+    parser.add_argument("checkpoint", type=Path, help="folder of a checkpoint that auricle.gsrm.train wrote")
+    parser.add_argument("--speech", type=Path, nargs="*", default=[], help="folders of clean speech, as in training")
+    parser.add_argument("--noise", type=Path, nargs="*", default=[], help="folders of recorded noise, as in training")
+    parser.add_argument("--cache", type=Path, default=Path("corpus/gsrm"), help="where records are kept")
+    parser.add_argument("--held-out", type=int, default=200, help="held-out clips (default: 200)")
+    parser.add_argument("--clips", type=int, default=0, help="training clips for the regression beside it; 0: leave it out")
+    parser.add_argument("--samples", type=int, default=16, help="K (default: 16)")
+    parser.add_argument("--processes", type=int, default=2, help="processes that make records")
+    arguments = parser.parse_args(argv)
+    data = DatasetConfig(
+        speech=tuple(arguments.speech), noise=tuple(arguments.noise), clips=arguments.clips, held_out_clips=arguments.held_out
+    )
+    held_out = records(data, "held-out", arguments.cache, processes=arguments.processes)
+    judge = GsrmJudge(GsrmOptions(model=str(arguments.checkpoint), samples=arguments.samples))
+    report = report_on(judge, held_out)
+    judge.close()
+    if arguments.clips:
+        learned = records(data, "train", arguments.cache, processes=arguments.processes)
+        found = [[findings_of(one.measured, judge.method.norms) for one in part] for part in (learned, held_out)]
+        guess = direct_regression(found[0], [one.score for one in learned], found[1], pitch=judge.method.pitch)
+        report["direct_regression"] = _agreement(guess, [one.score for one in held_out])
+    print(json.dumps(report, indent=1))
+    return 0
+
+
+def report_on(judge: GsrmJudge, held_out: Sequence[Record]) -> dict:
+    """All figures; shares are of clips, or of samples where the name says so."""
+    found = [findings_of(record.measured, judge.method.norms) for record in held_out]
+    began = time.process_time()
+    texts = judge.answers([judge.reading(one) for one in found], list(range(len(found))))
+    cpu_s = time.process_time() - began
+    verdicts = [judge.verdict(one, answers) for one, answers in zip(found, texts, strict=True)]
+    form, check = judge.method.form, judge.options.check
+    samples = [judged(text, form, one, check) for one, each in zip(found, texts, strict=True) for text in each]
+    kept = [(verdict, record) for verdict, record in zip(verdicts, held_out, strict=True) if isinstance(verdict, Scored)]
+    scores, labels = [float(verdict.score or 0.0) for verdict, _ in kept], [record.score for _, record in kept]
+    spreads = [verdict.dimensions["spread"] for verdict, _ in kept]
+    report = {
+        "clips": len(held_out),
+        "coverage": len(kept) / len(held_out),
+        "cpu_seconds": round(cpu_s, 1),
+        "samples_contradicted": _share(samples, "contradicts_evidence"),
+        "samples_unparsable": _share(samples, "unparsable"),
+        "distinct_texts": len({text for each in texts for text in each}) / max(1, sum(map(len, texts))),
+        "mean_spread": float(np.mean(spreads)),
+        "spread_with_error_spearman": spearman(spreads, np.abs(np.array(scores) - np.array(labels))),
+        "score": _agreement(scores, labels),
+    }
+    for name in ("sound", "naturalness"):
+        if all(name in verdict.dimensions for verdict, _ in kept):
+            report[name] = _agreement([verdict.dimensions[name] for verdict, _ in kept], [getattr(record, name) for _, record in kept])
+    others = list(zip(found, texts[1:], strict=False))
+    swapped = [judged(text, form, one, check) for one, each in others for text in each]
+    report["samples_contradicted_by_another_clip"] = _share(swapped, "contradicts_evidence")
+    report["clips_failed_by_another_clip"] = float(np.mean([isinstance(judge.verdict(one, each), Failed) for one, each in others]))
+    return report
+
+
+def direct_regression(
+    learned: Sequence[Findings], scores: Sequence[float], asked: Sequence[Findings], *, pitch: bool = True, ridge: float = 10.0
+) -> list[float]:
+    """Scores by ridge regression on deciles and on the share of vowels in each bin."""
+    inputs, wanted = np.stack([_columns(one, pitch) for one in learned]), np.array(scores)
+    middle, scale = inputs.mean(axis=0), inputs.std(axis=0) + 1e-6
+    scaled = (inputs - middle) / scale
+    weights = np.linalg.solve(scaled.T @ scaled + ridge * np.eye(scaled.shape[1]), scaled.T @ (wanted - wanted.mean()))
+    guesses = (np.stack([_columns(one, pitch) for one in asked]) - middle) / scale @ weights + wanted.mean()
+    return np.clip(guesses, 1.0, 5.0).tolist()
+
+
+def _columns(found: Findings, pitch: bool) -> Float[np.ndarray, " columns"]:
+    deciles = [found.decile(name) / 9 for name in CLIP_MEASURES if pitch or name not in PITCH_SUBJECTS]
+    bins = [found.share(name, word) for name in VOWEL_SUBJECTS if pitch or name not in PITCH_SUBJECTS for word in SUBJECT_WORDS[name]]
+    return np.nan_to_num(np.array([*deciles, *bins, found.vowels / 10, found.speech_s]))
+
+
+def _agreement(scores: Sequence[float], labels: Sequence[float]) -> dict[str, float | list[float]]:
+    interval = statistic_interval(pearson, scores, labels)
+    return {
+        "pearson": round(pearson(scores, labels), 3),
+        "interval": [round(interval.low, 3), round(interval.high, 3)],
+        "spearman": round(spearman(scores, labels), 3),
+        "mae": round(mean_absolute_error(scores, labels), 3),
+    }
+
+
+def _share(samples: Sequence[object], reason: str) -> float:
+    return float(np.mean([isinstance(sample, Failed) and sample.reason == reason for sample in samples]))
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,98 @@
+"""The judge kind `gsrm` in a real vLLM engine: what has learned nothing is contradicted; the shipped reader gives repeatable verdicts."""
+
+import numpy as np
+import pytest
+import torch
+
+from auricle.errors import CheckpointError, ConfigError
+from auricle.gsrm.answers import parse_answer
+from auricle.gsrm.judge import SHIPPED, GsrmJudge, GsrmOptions
+from auricle.gsrm.lessons import Record, record_from_line, record_line
+from auricle.gsrm.method import Method, load_method
+from auricle.gsrm.text_model import lesson_tokens, make_tokenizer, new_model, save_judge
+from auricle.gsrm.train import Recipe, pair, train
+from auricle.judging.engine_options import EngineOptions
+from auricle.judging.judge import JudgeClip
+from auricle.judging.registry import check_options, find_judge
+from auricle.judging.verdict import Failed, Scored
+from auricle.scenes.synth.voice import speak
+
+RATE_HZ = 16_000
+SMALL = EngineOptions(max_model_len=768, max_num_seqs=16, cache_mib=32)
+
+
+def _clip(name="clip", noise=0.0, seconds=3.0):
+    audio = speak("The boat is near the old bridge. They will meet again in seven days, and the weather is good.", "en-us+f2").audio
+    audio = 0.1 * audio[: int(seconds * RATE_HZ)] / np.abs(audio).max()
+    return JudgeClip(name, (audio + noise * np.random.default_rng(0).standard_normal(len(audio))).astype(np.float32), RATE_HZ)
+
+
+@pytest.fixture(scope="module")
+def records(measured):
+    rng = np.random.default_rng(0)
+    subjects = ("melody low", "clarity low", "duration")
+    return [Record(clip, float(rng.uniform(1, 5)), float(rng.uniform(1, 5)), subjects, "test", None) for clip in measured]
+
+
+def test_records_survive_the_disk(records):
+    lines = [record_line(record) for record in records]
+    assert [record_line(record_from_line(line)) for line in lines] == lines
+    assert record_from_line(lines[0]).score == records[0].score
+
+
+def test_training_lowers_the_loss_on_answers_alone(records, norms, tmp_path):
+    method = Method(norms=norms, form="score")
+    _, before = train(records, method, Recipe(steps=1, batch=8, width=16))
+    model, tokenizer = train(records, method, Recipe(steps=40, batch=8, width=16))
+    assert before.get_vocab() == tokenizer.get_vocab()
+    asked, answer = pair(records[0], method)
+    ((tokens, question),) = lesson_tokens(tokenizer, [asked], [answer])
+    assert tokenizer.decode(tokens[question:]).startswith("score: ")
+    made = model.generate(input_ids=torch.tensor([tokens[:question]]), max_new_tokens=8, do_sample=False)
+    assert tokenizer.decode(made[0, question:]).startswith("score: ")
+    save_judge(tmp_path, model, tokenizer, method)
+    assert load_method(tmp_path) == method
+
+
+def test_options_are_strict_and_a_missing_checkpoint_says_how_to_make_one(tmp_path):
+    assert find_judge("gsrm") is GsrmJudge
+    with pytest.raises(ConfigError, match="did you mean 'samples'"):
+        check_options("gsrm", {"sample": 4})
+    with pytest.raises(CheckpointError, match=r"auricle\.gsrm\.train"):
+        GsrmJudge(GsrmOptions(model=str(tmp_path), method=str(tmp_path)))
+
+
+@pytest.mark.slow
+def test_a_reader_that_has_learned_nothing_is_contradicted_and_gives_no_number(records, norms, tmp_path):
+    method = Method(norms=norms)
+    tokenizer = make_tokenizer(text for record in records for text in pair(record, method))
+    save_judge(tmp_path, new_model(tokenizer, width=16, layers=1, seed=0), tokenizer, method)
+    judge = GsrmJudge(GsrmOptions(model=str(tmp_path), samples=4, top_p=1.0, engine=SMALL))
+    texts = judge.answers([judge.reading(judge._findings(judge._split(0, _clip())[0]))], [0])
+    verdicts = judge.judge([_clip(), _clip("short", seconds=0.2)])
+    judge.close()
+    # Decoding is held to the grammar, so that all it can do wrong is to make things up.
+    assert all(not isinstance(parse_answer(text), Failed) for text in texts[0])
+    assert isinstance(verdicts[0], Failed)
+    assert verdicts[0].reason == "contradicts_evidence"
+    assert isinstance(verdicts[1], Failed)
+    assert verdicts[1].reason == "metric"
+
+
+@pytest.mark.slow
+def test_the_shipped_reader_gives_the_same_verdict_again_and_alone():
+    if not (SHIPPED / "config.json").exists():
+        pytest.skip("no shipped reader")
+    judge = GsrmJudge(GsrmOptions(samples=4, engine=SMALL))
+    clips = [_clip("clean"), _clip("noisy", noise=0.05), _clip("long", seconds=5.0)]
+    together, alone = judge.judge(clips), [judge.judge([clip])[0] for clip in clips]
+    judge.close()
+    for verdict, again in zip(together, alone, strict=True):
+        assert isinstance(verdict, Scored)
+        assert isinstance(again, Scored)
+        assert 1.0 <= verdict.score <= 5.0
+        assert verdict.score == pytest.approx(again.score, abs=0.6)  # sums in another order may tip a draw
+        assert "issue:" in verdict.rationale
+        assert verdict.dimensions["lower"] <= verdict.score
+    assert together[0].score > together[1].score
+    assert together[2].rationale.count("score:") == 2
