@@ -25,6 +25,10 @@ Change = dict[str, object]
 """mean, low, high (95 %), seeds (each one's mean), clips."""
 
 
+class ArmError(Exception):
+    """A verb that did not end well."""
+
+
 def finetuned(run: Path, preset: str, settings: Sequence[str]) -> Path:
     """The main job in the folder `run` (its parent and name go before `settings`); done, or stopped by its guard. Returns `run`."""
     if not (run / "report.html").exists():
@@ -48,7 +52,7 @@ def last_enhancer(run: Path) -> Path:
     """The enhancer after the last learner step."""
     found = RunFolder(run).last_checkpoint()
     if found is None:
-        raise SystemExit(f"{run}: no checkpoint")
+        raise ArmError(f"{run}: no checkpoint")
     return found[1] / "enhancer"
 
 
@@ -67,12 +71,12 @@ def evaluated(folder: Path, preset: str, settings: Sequence[str], corpus: Path, 
 
 
 def verb(name: str, preset: str, settings: Sequence[str], *more: str, allowed: tuple[int, ...] = (0,)) -> None:
-    """Run `auricle NAME` as a user would."""
+    """Run `auricle NAME` as a user would. Raises ArmError where it ends with another status than `allowed`."""
     command = [sys.executable, "-m", f"pipelines.{name}", "--preset", preset, *more]
     command += [part for setting in settings for part in ("--set", setting)]
     status = subprocess.run(command, stdin=subprocess.DEVNULL).returncode
     if status not in allowed:
-        raise SystemExit(f"auricle {name} ended with status {status}")
+        raise ArmError(f"auricle {name} ended with status {status}")
 
 
 def minutes_of(run: Path) -> float:

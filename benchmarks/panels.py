@@ -1,13 +1,15 @@
 """Who hacks whom: the same fine-tuning with one panel after the other, and every judge's opinion of every outcome.
 
     python -m benchmarks.panels labelled   --corpus corpus/A --seeds 0,1,2
-    python -m benchmarks.panels adaptation --corpus corpus/B --labelled-corpus corpus/A --seeds 0,1,2 --reasoned runs/reasoned/listener
+    python -m benchmarks.panels adaptation --corpus corpus/B --labelled-corpus corpus/A --questions runs/asked/listener --gsrm runs/gsrm \\
+        --reasoned runs/reasoned/listener
 
 Arms, each with the same scenes, seeds, steps and so reward calls: `dnsmos` (DNSMOS alone), `sentiment` (description -> sentiment, LR-AVSE),
-`questions` (SpeechQualityLLM), `gsrm` (GSRM), `reasoned` (a listener calibrated and reasoned, --reasoned), and `composite` (the listener,
-its words, a double-ended listener where training has references, and DNSMOS, less half a standard deviation of their disagreement).
-`composite+guard` is the checkpoint of the composite run that its guard liked best; all others are the last one. `supervised` (--control)
-learns from labels for as long as the composite. A judge that is not there is left out, and said so; --arm NAME=TOML adds or replaces one.
+`questions` (SpeechQualityLLM), `gsrm` (GSRM), `reasoned` (a listener calibrated and reasoned), each with the checkpoint given for it, and
+`composite` (the listener, its words, a double-ended listener where training has references, and DNSMOS, less half a standard deviation of
+their disagreement). `composite+guard` is the checkpoint of the composite run that its guard liked best; all others are the last one.
+`supervised` (--control) learns from labels for as long as the composite. A judge that is not there is left out, and said so; --arm NAME=TOML
+adds or replaces one.
 
 labelled, adaptation: as in benchmarks/gain.py. Held-out `eval` scenes are scored once, at the end, by metrics and by every judge of every
 arm. Prints one table: mean change to the pretrained enhancer with a 95 % interval for other seeds and other speakers; a star where the arm
@@ -22,9 +24,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from auricle.enhancers.assets import default_enhancer
-from auricle.judging.registry import BUILT_IN
 from benchmarks.arms import (
     PRETRAINED,
+    ArmError,
     best_enhancer,
     evaluated,
     finetuned,
@@ -58,13 +60,12 @@ def main(argv: Sequence[str] | None = None) -> int:
     arguments = _arguments(argv)
     folder = arguments.output / arguments.setting
     arms, notes = arms_of(arguments)
-    opinions = opinions_of(arms, arguments)
     pretrained = arguments.enhancer or default_enhancer()
-    names = [*arms, *([GUARDED] if COMPOSITE in arms else []), *([CONTROL] if arguments.control else [])]
     tables = []
     for seed in (int(seed) for seed in arguments.seeds.split(",")):
-        tables.append(one_seed(arguments, arms, opinions, pretrained, folder / f"seed-{seed}", seed))
+        tables.append(one_seed(arguments, arms, notes, pretrained, folder / f"seed-{seed}", seed))
         # After every seed, so that a comparison that is stopped has said what it knows.
+        names = [*arms, *([GUARDED] if COMPOSITE in arms else []), *([CONTROL] if arguments.control else [])]
         results = summarise([row for table in tables for row in read_rows(table)], names)
         tell(results, arms, notes, f"{arguments.setting}, {len(tables)} seeds", folder)
     return 0
@@ -83,11 +84,9 @@ def arms_of(arguments: argparse.Namespace) -> tuple[dict[str, Arm], list[str]]:
     found = {
         "dnsmos": Arm(f"[{dnsmos}]", ("dnsmos", "dnsmos_ovrl")),
         "sentiment": Arm(f"[{words}, {sentiment}]", ("sentiment",)),
-        "questions": Arm(f'[{{name="questions", {DEADLINE}, options={{{model.rstrip(", ")}}}}}]', ("questions",)),
-        "gsrm": Arm(f'[{{name="gsrm", {DEADLINE}}}]', ("gsrm",)),
-        "reasoned": Arm(
-            f'[{{name="reasoned", kind="listener", {DEADLINE}, options={{model="{arguments.reasoned}", ask=["rate"]}}}}]', ("reasoned",)
-        ),
+        "questions": Arm(_judge("questions", "questions", arguments.questions, ', tasks=["mos_numeric"]'), ("questions",)),
+        "gsrm": Arm(_judge("gsrm", "gsrm", arguments.gsrm), ("gsrm",)),
+        "reasoned": Arm(_judge("reasoned", "listener", arguments.reasoned, ', ask=["rate"]'), ("reasoned",)),
         COMPOSITE: Arm(
             f"[{', '.join(together)}]",
             ("listener", "sentiment", "dnsmos", "dnsmos_ovrl", *(("pair",) if labelled else ())),
@@ -98,14 +97,19 @@ def arms_of(arguments: argparse.Namespace) -> tuple[dict[str, Arm], list[str]]:
         name, _, judges = given.partition("=")
         found[name] = Arm(judges, (name,))
     wanted = arguments.arms.split(",") if arguments.arms else list(found)
-    given = {one.partition("=")[0] for one in arguments.arm}
-    notes = [f"{name}: no judge of this kind yet; left out" for name in ("questions", "gsrm") if name not in BUILT_IN and name not in given]
-    if not arguments.reasoned and "reasoned" not in given:
-        notes.append("reasoned: no listener given with --reasoned; left out")
-    if not labelled:
+    own = {one.partition("=")[0] for one in arguments.arm}
+    missing = [
+        name for name in ("questions", "gsrm", "reasoned") if getattr(arguments, name) is None and name in wanted and name not in own
+    ]
+    notes = [f"{name}: no checkpoint given with --{name}; left out" for name in missing]
+    if not labelled and COMPOSITE in wanted:
         notes.append("composite: without a double-ended listener, since training has no references here")
-    missing = {note.partition(":")[0] for note in notes if note.endswith("left out")}
     return {name: found[name] for name in wanted if name in found and name not in missing}, notes
+
+
+def _judge(name: str, kind: str, model: Path | None, more: str = "") -> str:
+    """A panel of one judge, in TOML."""
+    return f'[{{name="{name}", kind="{kind}", {DEADLINE}, options={{model="{model}"{more}}}}}]'
 
 
 def opinions_of(arms: Mapping[str, Arm], arguments: argparse.Namespace) -> str:
@@ -121,8 +125,8 @@ def opinions_of(arms: Mapping[str, Arm], arguments: argparse.Namespace) -> str:
     return f"[{', '.join([*judges, *own])}]"
 
 
-def one_seed(arguments: argparse.Namespace, arms: Mapping[str, Arm], opinions: str, pretrained: Path, folder: Path, seed: int) -> Path:
-    """All arms of one seed and their evaluation; returns the table of scenes."""
+def one_seed(arguments: argparse.Namespace, arms: dict[str, Arm], notes: list[str], pretrained: Path, folder: Path, seed: int) -> Path:
+    """All arms of one seed and their evaluation; returns the table of scenes. An arm that breaks is taken out of `arms`, and noted."""
     labelled = arguments.setting == "labelled"
     anchor = [] if labelled else ["learner.anchor_gamma=0"]
     if not labelled and arguments.labelled_corpus:
@@ -132,16 +136,22 @@ def one_seed(arguments: argparse.Namespace, arms: Mapping[str, Arm], opinions: s
     # All arms make the same number of calls: no guard stops one, and no check refuses one. Both are told in the runs' folders.
     common += ["guard.stop=false", "check.enforce=false", *PATIENCE, *arguments.assignments]
     enhancers = {PRETRAINED: pretrained}
-    for name, arm in arms.items():
-        run = finetuned(folder / name, arguments.preset, [*common, f"panel.judges={arm.judges}", *arm.settings])
-        enhancers[name] = last_enhancer(run)
+    for name, arm in list(arms.items()):
+        try:
+            run = finetuned(folder / name, arguments.preset, [*common, f"panel.judges={arm.judges}", *arm.settings])
+            enhancers[name] = last_enhancer(run)
+        except ArmError as error:
+            notes.append(f"{name}: {error} at seed {seed}; left out")
+            del arms[name]
+            continue
         if name == COMPOSITE:
             enhancers[GUARDED] = best_enhancer(run)
     if arguments.control:
         like = folder / (COMPOSITE if COMPOSITE in arms else next(iter(arms)))
         corpus = [f"run.seed={seed}", f"scenes.folder={arguments.labelled_corpus or arguments.corpus}"]
         enhancers[CONTROL] = supervised(folder / CONTROL, arguments.preset, corpus, pretrained, minutes_of(like))
-    settings = [*arguments.assignments, f"panel.judges={opinions}", "evaluate.panel_timeout_s=1200"]
+    judged = [f"panel.judges={opinions_of(arms, arguments)}", "evaluate.panel_timeout_s=1200", "evaluate.panel_batch=8"]
+    settings = [*arguments.assignments, *judged]
     return evaluated(folder / "evaluation", arguments.preset, settings, arguments.corpus, enhancers)
 
 
@@ -175,6 +185,8 @@ def _arguments(argv: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--labelled-corpus", type=Path, help="the corpus with labels, for the anchor of adaptation and for the control")
     parser.add_argument("--enhancer", type=Path, help="the pretrained enhancer (default: the shipped one)")
     parser.add_argument("--listener", type=Path, help="the listener of all arms that have one (default: the shipped one)")
+    parser.add_argument("--questions", type=Path, help="the listener of the arm `questions`, calibrated on its tasks")
+    parser.add_argument("--gsrm", type=Path, help="the model of the arm `gsrm`")
     parser.add_argument("--reasoned", type=Path, help="the listener of the arm `reasoned`")
     parser.add_argument("--penalty", type=float, default=0.5, help="disagreement penalty of the composite (default: 0.5)")
     parser.add_argument("--control", action="store_true", help="also the supervised control, for as long as the composite took")
