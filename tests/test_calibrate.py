@@ -1,5 +1,6 @@
 """`auricle calibrate`, as one types it."""
 
+import json
 from pathlib import Path
 
 import pytest
@@ -31,8 +32,30 @@ def test_the_report_on_the_shipped_listener(tmp_path: Path, capsys: pytest.Captu
     assert "best of 12 masks (1 scenes)" in text
 
 
+@pytest.mark.slow
+def test_training_goes_on_from_the_shipped_listener_with_aspects_and_tasks(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    places = ["--set", f"calibrate.output={tmp_path / 'run'}", "--set", f"calibrate.cache={tmp_path / 'cache'}"]
+    start = [
+        "--set",
+        f"calibrate.start={default_listener()}",
+        "--set",
+        "calibrate.training.hearing_share=0.0",
+        "--set",
+        "learner_pool.ranks=2",
+    ]
+    gentle = ["--set", "calibrate.training.learning_rate=1e-6"]
+    assert main([*SMALL, *places, *start, *gentle, "--tasks", "calibration", "questions", "--dimensions"]) == 0
+    assert "Aspects on held-out clips" in capsys.readouterr().out
+    text = (tmp_path / "run" / "aspects.md").read_text(encoding="utf-8")
+    assert "| naturalness | 10 | 100 % |" in text
+    lines = (tmp_path / "run" / "metrics.jsonl").read_text(encoding="utf-8").splitlines()
+    assert json.loads(lines[-1])["step"] == 2
+
+
 def test_what_cannot_work_is_said_in_one_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["--speech", str(tmp_path / "none")]) == 1
     assert "no such folder of recordings" in capsys.readouterr().err
+    assert main(["--set", "calibrate.data.clips=0"]) == 1
+    assert "give rated clips" in capsys.readouterr().err
     assert main(["--set", "calibrate.data.clip_s=2.0"]) == 1
     assert "set them to the same values" in capsys.readouterr().err

@@ -84,9 +84,8 @@ def aspects_text(tables: dict[str, list[AspectAgreement]]) -> str:
             f"| {row.aspect} | {row.clips} | {100 * row.coverage:.0f} % | {row.pearson:.2f} | {row.spearman:.2f} | {row.spread:.2f} |"
             for row in rows
         ]
-        means = [
-            np.nanmean([value for value in column] or [np.nan]) for column in zip(*((r.pearson, r.spearman) for r in rows), strict=True)
-        ]
+        known = [row for row in rows if np.isfinite(row.pearson)]
+        means = [float(np.mean([getattr(row, name) for row in known])) if known else float("nan") for name in ("pearson", "spearman")]
         lines.append(f"| mean | | | {means[0]:.2f} | {means[1]:.2f} | |")
         parts.append("\n".join(lines))
     return "\n\n".join(parts) + "\n"

@@ -12,7 +12,8 @@ from auricle.judging.verdict import Scored
 from auricle.listeners.answers import SCORES, expected_score
 from auricle.listeners.asking import expected_scores, features_of_audio
 from auricle.listeners.assets import default_listener
-from auricle.listeners.checkpoint import Listener, load_listener, save_listener
+from auricle.listeners.calibration import ListenerConfig
+from auricle.listeners.checkpoint import Listener, load_listener, new_listener, save_listener
 from auricle.listeners.prompts import prompt
 from auricle.listeners.questions import question
 from auricle.listeners.vllm_plugin import register
@@ -128,3 +129,33 @@ def test_the_plugin_registers_twice_without_harm() -> None:
     register()
     register()
     assert "AuricleListenerForConditionalGeneration" in ModelRegistry.get_supported_archs()
+
+
+@pytest.mark.parametrize("kind", ["ast", "whisper"])
+def test_other_encoders_load_and_answer_alike(kind: str, clips: list[np.ndarray], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from vllm import LLM, SamplingParams
+
+    from auricle.judging.vllm_engine import ENVIRONMENT
+
+    sizes = {"kind": kind, "hidden_size": 32, "layers": 1, "heads": 2, "intermediate_size": 64}
+    save_listener(new_listener(ListenerConfig(encoder=sizes), seed=1), tmp_path)
+    made = load_listener(tmp_path)
+    for name, value in ENVIRONMENT.items():
+        monkeypatch.setenv(name, value)
+    other = LLM(
+        str(tmp_path),
+        dtype="float32",
+        enforce_eager=True,
+        max_model_len=256,
+        max_num_seqs=4,
+        max_num_batched_tokens=1024,
+        kv_cache_memory_bytes=32 << 20,
+        skip_mm_profiling=True,
+        limit_mm_per_prompt={"audio": 2, "image": 0, "video": 0},
+    )
+    asked = [(prompt(question("score").text), [clip]) for clip in clips[:2]] + [(prompt(question("compare").text, 2), clips[2:4])]
+    outputs = other.generate(requests_of(asked), SamplingParams(temperature=0.0, max_tokens=6, ignore_eos=True), use_tqdm=False)
+    for (text, audios), output in zip(asked, outputs, strict=True):
+        inputs = made.processor(text=text, audio=audios)
+        ours = made.model.generate(**inputs, max_new_tokens=6, min_new_tokens=6, do_sample=False)[0, inputs["input_ids"].shape[1] :]
+        assert list(output.outputs[0].token_ids) == ours.tolist()
