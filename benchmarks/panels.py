@@ -8,8 +8,8 @@ Arms, each with the same scenes, seeds, steps and so reward calls: `dnsmos` (DNS
 `questions` (SpeechQualityLLM), `gsrm` (GSRM), `reasoned` (a listener calibrated and reasoned), each with the checkpoint given for it, and
 `composite` (the listener, its words, a double-ended listener where training has references, and DNSMOS, less half a standard deviation of
 their disagreement). `composite+guard` is the checkpoint of the composite run that its guard liked best; all others are the last one.
-`supervised` (--control) learns from labels for as long as the composite. A judge that is not there is left out, and said so; --arm NAME=TOML
-adds or replaces one.
+`supervised` (--control) learns from labels for as long as the composite. A judge that is not there is left out, and said so;
+--arm NAME=TOML adds or replaces one.
 
 labelled, adaptation: as in benchmarks/gain.py. Held-out `eval` scenes are scored once, at the end, by metrics and by every judge of every
 arm. Prints one table: mean change to the pretrained enhancer with a 95 % interval for other seeds and other speakers; a star where the arm
