@@ -9,6 +9,7 @@ VERBS = {
     "corpus": "write a synthetic audio-visual corpus, or mix one from folders, in AVSEC-4 layout",
     "pretrain": "train an enhancer with labels: the supervised baseline",
     "calibrate": "fine-tune a listener on labelled clips",
+    "reason": "GRPO on a listener: answers, rewarded part by part",
     "finetune": "THE main job: PPO / GRPO on an enhancer, with a panel of judges",
     "evaluate": "tables: noisy / baseline / ours, with confidence intervals",
     "judge": "verdicts on audio files, as JSON lines",

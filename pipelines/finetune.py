@@ -17,9 +17,9 @@ from pipelines.command import EXIT_INTERRUPTED, EXIT_OK, leave, run_verb, verb_p
 from pipelines.settings import Settings
 
 if TYPE_CHECKING:
-    from pipelines.finetune_job import FinetuneJob, Outcome
     from pipelines.finetune_scenes import FinetuneScenes
     from pipelines.run_folder import RunFolder
+    from pipelines.stream_job import Outcome, StreamJob
 
 EXAMPLES = [
     "auricle finetune --preset tiny --set scenes.folder=corpus/tiny-A",
@@ -82,15 +82,15 @@ def finetune(settings: Settings, run: "RunFolder", scenes: "FinetuneScenes") -> 
         require_shared(run.path, [path.absolute() for path in inputs])
         job = stack.enter_context(FinetuneJob(settings, run, scenes, tracker, display))
         stack.enter_context(stop_on_signals(job))
-        outcome = follow_to_the_end(job, settings)
+        outcome = follow_to_the_end(job)
         job.finish(outcome)
         if outcome.exit_status != EXIT_OK:
             tracker.end_status = "KILLED" if outcome.exit_status == EXIT_INTERRUPTED else "FINISHED"
         return outcome
 
 
-def follow_to_the_end(job: "FinetuneJob", settings: Settings) -> "Outcome":
-    """Phase after phase; a broken one is begun again at the last checkpoint, up to `finetune.restarts` times."""
+def follow_to_the_end(job: "StreamJob") -> "Outcome":
+    """Phase after phase; a broken one is begun again at the last checkpoint, up to `restarts` times."""
     restarts, reached = 0, -1
     while True:
         try:
@@ -99,16 +99,16 @@ def follow_to_the_end(job: "FinetuneJob", settings: Settings) -> "Outcome":
             # Restarts are counted between two checkpoints: a long run may lose a node a day.
             restarts = 1 if job.checkpoint_step() > reached else restarts + 1
             reached = job.checkpoint_step()
-            if restarts > settings.finetune.restarts:
+            if restarts > job.size.restarts:
                 raise
-            job.note(f"a pool broke ({error}); beginning again at the last checkpoint, restart {restarts} of {settings.finetune.restarts}")
+            job.note(f"a pool broke ({error}); beginning again at the last checkpoint, restart {restarts} of {job.size.restarts}")
             continue
         if outcome is not None:
             return outcome
 
 
 @contextmanager
-def stop_on_signals(job: "FinetuneJob") -> Iterator[None]:
+def stop_on_signals(job: "StreamJob") -> Iterator[None]:
     """The first Ctrl-C (or SIGTERM, from `ray job stop`) asks for a checkpoint and a clean end; the second one ends at once.
 
     Set after ray.init, which installs handlers of its own.

@@ -47,6 +47,7 @@ class GuardWatch:
         self._settings, self._run, self._tracker, self._display = settings, run, tracker, display
         self._note, self._stop = note, stop
         self._meter: Any = None
+        self._export = "enhancer"
         self._running: dict[Any, tuple[int, Path | None]] = {}
         self._lost = 0
         self.fooled = ""
@@ -59,8 +60,8 @@ class GuardWatch:
             raise ConfigError(
                 f"guard.metrics = {list(guard.metrics)}: all need clean targets, and the held-out scenes have none; add dnsmos_fast_ovrl"
             )
-        # Restarted whenever it dies: without it the run would go on unguarded.
-        self._meter = ray.remote(num_cpus=0.1, max_restarts=-1, resources=ON_HEAD)(GuardMeter).remote(
+        self.watch_with(
+            GuardMeter,
             spread_choice(scenes, guard.scenes),
             enhancer_folder,
             self._settings.rollout.clip_s,
@@ -70,6 +71,12 @@ class GuardWatch:
             self._settings.reward.timeout_s,
         )
 
+    def watch_with(self, meter: type, *arguments: Any, export: str = "enhancer") -> None:
+        """Start a meter: an actor with `measure(step, folder)`. export: the folder that it reads within a checkpoint."""
+        # Restarted whenever it dies: without it the run would go on unguarded.
+        self._meter = ray.remote(num_cpus=0.1, max_restarts=-1, resources=ON_HEAD)(meter).remote(*arguments)
+        self._export = export
+
     @property
     def measuring(self) -> set[int]:
         """Steps whose checkpoints are still needed."""
@@ -77,7 +84,7 @@ class GuardWatch:
 
     def measure(self, step: int, checkpoint: Path | None) -> None:
         """Ask for the measurement of a checkpoint (None: the pretrained policy)."""
-        folder = None if checkpoint is None else str(checkpoint / "enhancer")
+        folder = None if checkpoint is None else str(checkpoint / self._export)
         self._running[self._meter.measure.remote(step, folder)] = (step, checkpoint)
 
     def measure_what_is_missing(self, checkpoint: tuple[int, Path] | None) -> None:

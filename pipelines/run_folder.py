@@ -34,6 +34,13 @@ FROZEN = (
     "guard.scenes",
     "guard.metrics",
     "panel.judges",
+    "reason.listener",
+    "reason.clips",
+    "reason.questions",
+    "reason.rewards",
+    "reason.trainable",
+    "reason.clips_per_step",
+    "reason.answers_per_clip",
 )
 """Settings that say what a rollout id, a reward and a measurement are; a resumed run keeps them."""
 

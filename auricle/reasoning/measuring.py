@@ -91,7 +91,9 @@ def measure_hearing(listener: Listener, clips: ClipSet, rows: np.ndarray | None 
 def overlaps_of(located: list[ArtefactAnswer | Failed], labels: list[Labels]) -> list[float]:
     """IoU over the clips whose main artefact has a place in time; an answer that does not parse, or names another, has 0."""
     return [
-        0.0 if isinstance(answer, Failed) else overlap(answer, label) for answer, label in zip(located, labels, strict=True) if is_local(label)
+        0.0 if isinstance(answer, Failed) else overlap(answer, label)
+        for answer, label in zip(located, labels, strict=True)
+        if is_local(label)
     ]
 
 
