@@ -82,6 +82,10 @@ def _resolved(arguments: argparse.Namespace, config: CalibrateConfig) -> Calibra
     if arguments.dimensions:
         courses.setdefault("dimensions", 1.0)
     config = config.model_copy(update={"courses": courses, "rated": tuple(arguments.ratings or config.rated)})
+    training = config.training
+    if config.start and "hearing_share" not in training.model_fields_set:
+        # What has learned to hear needs no time alone with a new regression head.
+        config = config.model_copy(update={"training": training.model_copy(update={"hearing_share": 0.0})})
     damaged = data.clips or config.sets or config.enhanced.scenes
     if not (damaged or config.rated):
         raise ConfigError("calibrate.data.clips = 0: give rated clips (--ratings), calibrate.sets or calibrate.enhanced.scenes")

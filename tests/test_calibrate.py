@@ -35,14 +35,7 @@ def test_the_report_on_the_shipped_listener(tmp_path: Path, capsys: pytest.Captu
 @pytest.mark.slow
 def test_training_goes_on_from_the_shipped_listener_with_aspects_and_tasks(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     places = ["--set", f"calibrate.output={tmp_path / 'run'}", "--set", f"calibrate.cache={tmp_path / 'cache'}"]
-    start = [
-        "--set",
-        f"calibrate.start={default_listener()}",
-        "--set",
-        "calibrate.training.hearing_share=0.0",
-        "--set",
-        "learner_pool.ranks=2",
-    ]
+    start = ["--set", f"calibrate.start={default_listener()}", "--set", "learner_pool.ranks=2"]
     gentle = ["--set", "calibrate.training.learning_rate=1e-6"]
     assert main([*SMALL, *places, *start, *gentle, "--tasks", "calibration", "questions", "--dimensions"]) == 0
     assert "Aspects on held-out clips" in capsys.readouterr().out

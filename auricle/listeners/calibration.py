@@ -106,7 +106,7 @@ class TrainingConfig(Config):
     decay_share: float = 0.3
     """Last part of the steps over which the learning rate falls to zero, 0-1."""
     hearing_share: float = 0.22
-    """First part of the steps in which only the audio tower learns, by regression, 0-1."""
+    """First part of the steps in which only the audio tower learns, by regression, 0-1; where `start` is given, 0 unless set."""
     auxiliary_weight: float = 0.5
     """Weight of the regression loss once the decoder learns too."""
     pairs: int = 4

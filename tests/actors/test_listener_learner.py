@@ -15,16 +15,18 @@ from auricle.listeners.trainable import assembled, base_listener
 
 NETWORK = ListenerConfig(clip_s=2.0, audio_tokens=20, encoder={"kind": "conv", "hidden_size": 32, "layers": 1, "intermediate_size": 64})
 
+DATA = DatasetConfig(clips=8, clip_s=2.0)
+
 
 def config(*, listener: ListenerConfig = NETWORK, start: Path | None = None, trainable: TrainableConfig | None = None, **training: object):
     values = {"steps": 6, "batch": 4, "hearing_share": 0.3, "pairs": 2, "learning_rate": 1e-3, **training}
-    return CalibrateConfig(listener=listener, start=start, trainable=trainable or TrainableConfig(), training=TrainingConfig(**values))
+    trainable = trainable or TrainableConfig()
+    return CalibrateConfig(listener=listener, data=DATA, start=start, trainable=trainable, training=TrainingConfig(**values))
 
 
 @pytest.fixture(scope="module")
 def clips(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
-    data = DatasetConfig(clips=8, clip_s=2.0)
-    return [prepare_folder(data, "train", tmp_path_factory.mktemp("cache"), processes=1)]
+    return [prepare_folder(DATA, "train", tmp_path_factory.mktemp("cache"), processes=1)]
 
 
 @pytest.mark.parametrize("stage", [0, 2, 3])
