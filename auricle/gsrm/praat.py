@@ -1,4 +1,4 @@
-"""One clip as Praat measures it: pitch, its strength, and intensity, on one clock. The only module that knows parselmouth.
+"""One clip as Praat measures it: pitch, its strength, and intensity, on one clock.
 
 Pitch is autocorrelation (Boersma 1993) in two passes: the first finds the talker's range, the second looks only there, which keeps octave
 errors out (Hirst 2011: floor 0.75 x the first quartile, ceiling 1.5 x the third; here wider, for excited speech).
