@@ -55,7 +55,9 @@ def expected_scores(listener: Listener, asked: Question, features: torch.Tensor,
 
 
 @torch.no_grad()
-def greedy_answers(listener: Listener, asked: Question, features: torch.Tensor, lengths: torch.Tensor) -> list[str]:
+def greedy_answers(
+    listener: Listener, asked: Question, features: torch.Tensor, lengths: torch.Tensor, *, longest_tokens: int = LONGEST_ANSWER_TOKENS
+) -> list[str]:
     """The most likely answer in words, token by token, to each clip (or each consecutive pair)."""
     tokenizer = listener.processor.tokenizer
     answers: list[str] = []
@@ -66,7 +68,7 @@ def greedy_answers(listener: Listener, asked: Question, features: torch.Tensor, 
             attention_mask=torch.ones_like(ids),
             input_features=part,
             feature_lengths=part_lengths,
-            max_new_tokens=LONGEST_ANSWER_TOKENS,
+            max_new_tokens=longest_tokens,
             do_sample=False,
         )
         answers += tokenizer.batch_decode(made[:, ids.shape[1] :], skip_special_tokens=True)

@@ -37,7 +37,7 @@ def training_pairs(
     *,
     references: Sequence[bool] | None = None,
 ) -> list[Pair]:
-    """One question a clip, in the clips' order. references: which clips have a clean reference (None: all).
+    """One question a clip, in the clips' order. references: which clips have a clean reference (None: those with labels, which we damaged).
 
     A clip is only asked what its truth can answer. Raises ValueError for a clip that none of the tasks fits.
     """
@@ -51,7 +51,8 @@ def training_pairs(
         task = _draw(shares, rng)
         profile = _draw(config.profiles, rng)
         known = tuple(name for name in config.dimensions if name in quality.scores)
-        both = bool(rng.random() < config.double_ended) and (references is None or references[row])
+        has_reference = isinstance(truth, Labels) if references is None else references[row]
+        both = bool(rng.random() < config.double_ended) and has_reference
         asked = random_question(task, rng, dimensions=known, double_ended=both, profile=profile)
         pairs.append(Pair(row, asked, rated_answer(asked, quality, rng)))
     return pairs

@@ -205,7 +205,7 @@ def test_held_out_wordings_are_never_trained_on() -> None:
 def test_pairs_ask_only_what_the_truth_can_answer() -> None:
     rng = np.random.default_rng(0)
     only_mos = Quality({MOS: 3.0}, 3.0)
-    asked_of = training_pairs([only_mos] * 20 + [labels_of(2.0, NOISY)] * 200, rng, references=[False] * 20 + [True] * 200)
+    asked_of = training_pairs([only_mos] * 20 + [labels_of(2.0, NOISY)] * 200, rng)
     assert {pair.asked.task for pair in asked_of[:20]} == {"mos_numeric"}
     assert not any(pair.asked.reference_first for pair in asked_of[:20])
     assert {pair.asked.task for pair in asked_of[20:]} == set(RATED_TASKS)
