@@ -119,7 +119,7 @@ def _not_seen(mark: Path, token: str, others: list[Path]) -> list[str]:
 def _keep_to_this_machine() -> None:
     """Ray's ports on the loopback interface alone, as it has them on macOS and Windows by default; on Linux they are open to the network.
 
-    Serve's replicas are the exception: each opens a gRPC port on all interfaces, whatever the settings (ray/serve/_private/replica.py, 2.60).
+    Serve's replicas are the exception: each opens a gRPC port on all interfaces (ray/serve/_private/replica.py, 2.60).
     The variable is for the processes it starts; the constant for this one, in which Ray has read the variable already.
     """
     os.environ[ray_constants.ENABLE_RAY_CLUSTERS_ENV_VAR] = "0"
