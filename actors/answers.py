@@ -3,7 +3,7 @@
 Invariants: those of `actors.rollout` (the schedule, the gate, one row an id), with an answer for a rollout and a clip for a scene. The
 answers to one clip in one step share its question, its recording chain and the weights; only the sampling seed differs.
 
-    block index --> ids --> gate (weight store) --> swap weights --> questions about clips --> vLLM --> rows, all answers to a clip side by side
+    block index --> ids --> gate (weight store) --> swap weights --> questions about clips --> vLLM --> rows, a clip's answers side by side
 """
 
 import json

@@ -39,8 +39,8 @@ def token_kl(
     weights: Float[Tensor, " rows"],
     total_weight: float | None = None,
 ) -> Float[Tensor, ""]:
-    """KL(policy, reference) by the k3 estimator exp(d) - d - 1, d = reference - policy: unbiased on the policy's own samples, never negative
-    (arXiv 2402.03300, equation 4)."""
+    """KL(policy, reference) by the k3 estimator exp(d) - d - 1, d = reference - policy: unbiased on the policy's own samples, never
+    negative (arXiv 2402.03300, equation 4)."""
     difference = masked_log_ratio(reference_log_prob, log_prob, mask)
     return weighted_mean(row_means(torch.exp(difference) - difference - 1.0, mask), weights, total_weight)
 

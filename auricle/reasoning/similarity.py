@@ -69,8 +69,8 @@ class SentenceSimilarity(Similarity):
             self._tokenizer, self._model = AutoTokenizer.from_pretrained(model), AutoModel.from_pretrained(model).eval()
         except (OSError, ValueError) as error:
             raise JudgeError(
-                f"reason.rewards.similarity = {model!r} does not load ({str(error).splitlines()[0]}); name a sentence encoder that this machine "
-                "has or may download, or take `claims`"
+                f"reason.rewards.similarity = {model!r} does not load ({str(error).splitlines()[0]}); name a sentence encoder that this "
+                "machine has or may download, or take `claims`"
             ) from error
 
     def of(self, text: str, labels: Labels) -> float:
