@@ -209,6 +209,7 @@ def _initialise(module: nn.Module, config: EngineConfig, groups: list[dict[str, 
     if on_cpu:
         # One bucket the size of the model: the default allocates 2 GB for models of a few MB.
         size = max(1 << 16, sum(parameter.numel() for parameter in module.parameters()))
+        size += size % 2  # stages 1 and 2 want it even
         settings["zero_optimization"] |= {"reduce_bucket_size": size, "allgather_bucket_size": size}
     engine, *_ = deepspeed.initialize(model=module, optimizer=optimizer, config=settings, dist_init_required=False)
     return engine

@@ -37,6 +37,7 @@ class CalibrateRun:
     def __init__(self, config: CalibrateConfig, pool: LearnerPoolConfig) -> None:
         self.config, self._pool_config = config, pool
         self.path = config.output.absolute()
+        self.path.mkdir(parents=True, exist_ok=True)
         self._checkpoint = self._newest()
         self.step = self._step_of(self._checkpoint)
 

@@ -34,8 +34,8 @@ def trainee(config: CalibrateConfig) -> Listener:
     extractor, data = listener.processor.feature_extractor, config.data
     if (extractor.clip_s, extractor.feature_size, extractor.sampling_rate) != (data.clip_s, data.mels, data.sample_rate_hz):
         raise ConfigError(
-            f"{config.start or 'calibrate.listener'}: hears {extractor.clip_s:g} s, {extractor.feature_size} mels, {extractor.sampling_rate} Hz,"
-            f" but calibrate.data has {data.clip_s:g}, {data.mels}, {data.sample_rate_hz}; set them alike"
+            f"{config.start or 'calibrate.listener'}: hears {extractor.clip_s:g} s, {extractor.feature_size} mels at "
+            f"{extractor.sampling_rate} Hz, but calibrate.data has {data.clip_s:g}, {data.mels}, {data.sample_rate_hz}; set them alike"
         )
     if chosen.four_bit:
         check_four_bit(config)
