@@ -12,6 +12,8 @@ from auricle.listeners.vocabulary import learned_tokenizer
 
 VOCABULARY = 640
 LONGEST_TOKENS = 1024
+HEAD_WIDTH = 32
+"""vLLM's attention on a CPU knows no narrower heads."""
 PIECES = r"\d+-\d+ Hz|(below|above) \d+ Hz|\d|[,;]? ?[^\s\d\p{P}]+|\p{P}|\s"
 """Bins of pitch whole, words with the mark before them; a digit alone, so that scores and deciles are one token a digit."""
 
@@ -25,10 +27,18 @@ def new_model(tokenizer: PreTrainedTokenizerFast, *, width: int, layers: int, se
     """A model that has learned nothing."""
     torch.manual_seed(seed)
     config = LlamaConfig(
-        vocab_size=len(tokenizer), hidden_size=width, intermediate_size=3 * width, num_hidden_layers=layers, num_attention_heads=4,
-        num_key_value_heads=4, max_position_embeddings=LONGEST_TOKENS, tie_word_embeddings=True,
-        bos_token_id=tokenizer.bos_token_id, eos_token_id=tokenizer.eos_token_id, pad_token_id=tokenizer.pad_token_id,
-    )  # fmt: skip
+        vocab_size=len(tokenizer),
+        hidden_size=width,
+        intermediate_size=3 * width,
+        num_hidden_layers=layers,
+        num_attention_heads=width // HEAD_WIDTH,
+        num_key_value_heads=width // HEAD_WIDTH,
+        max_position_embeddings=LONGEST_TOKENS,
+        tie_word_embeddings=True,
+        bos_token_id=tokenizer.bos_token_id,
+        eos_token_id=tokenizer.eos_token_id,
+        pad_token_id=tokenizer.pad_token_id,
+    )
     return LlamaForCausalLM(config)
 
 
