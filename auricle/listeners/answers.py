@@ -22,6 +22,9 @@ Choice = Literal["first", "second"]
 MIN_SCORE_MASS = 0.5
 """Least probability that has to lie on the five scores for their mean to count as an answer."""
 
+MASS_ROUNDING = 1e-3
+"""By how much the probabilities of the scores may add up to more than 1."""
+
 _SPAN = r"(\d\d?\.\d)-(\d\d?\.\d)"
 _ARTEFACT = re.compile(rf"({'|'.join(map(re.escape, ARTEFACTS))}): ({_SPAN}(?:, {_SPAN})*) s")
 
@@ -130,9 +133,12 @@ def expected_score(log_probabilities: Mapping[str, float]) -> Scored | Failed:
     missing = [score for score in SCORES if score not in log_probabilities]
     if missing:
         return Failed("unparsable", f"no log-probability for {', '.join(missing)}")
-    masses = np.exp([log_probabilities[score] for score in SCORES])
-    total = float(masses.sum())
-    if not np.isfinite(total) or total < MIN_SCORE_MASS:
+    with np.errstate(over="ignore"):
+        masses = np.exp([log_probabilities[score] for score in SCORES])
+        total = float(masses.sum())
+    if not np.isfinite(total) or total > 1.0 + MASS_ROUNDING:
+        return Failed("unparsable", f"the scores 1-5 have a probability of {total} together: these are no log-probabilities")
+    if total < MIN_SCORE_MASS:
         return Failed("unparsable", f"only {total:.2f} of the probability lies on the scores 1-5 (at least {MIN_SCORE_MASS} wanted)")
     values = np.arange(1.0, 6.0)
     mean = float(masses @ values / total)

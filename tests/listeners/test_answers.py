@@ -1,7 +1,11 @@
 """Questions, true answers, and parsers that never guess."""
 
+import re
+
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from auricle.judging.verdict import Failed, Scored, Span
 from auricle.listeners.answers import (
@@ -18,7 +22,7 @@ from auricle.listeners.answers import (
 )
 from auricle.listeners.descriptions import VERDICTS, describe
 from auricle.listeners.labels import ARTEFACTS, DIMENSIONS, Damage, Labels, make_labels
-from auricle.listeners.questions import TASKS, all_questions, question, random_question
+from auricle.listeners.questions import CORE_TASKS, TASKS, all_questions, question, random_question
 
 
 def labels_of(pesq: float = 2.0, *damages: Damage) -> Labels:
@@ -141,3 +145,50 @@ def test_questions_are_distinct_and_name_their_dimension() -> None:
         question("dimension", "taste")
     with pytest.raises(ValueError, match="goes with"):
         question("score", "noise")
+
+
+TEXTS = st.one_of(
+    st.text(max_size=40),
+    st.text(alphabet="0123456789.,:-s nodriptuceagfh!?\u0663\n", max_size=60),
+    st.sampled_from(["noise: 0.4-1.2 s", "drop-outs: 0.4-0.6, 1.2-1.3 s", "none", "first", "second", "3", "It is good."]).flatmap(
+        lambda text: st.tuples(st.integers(0, len(text)), st.text(max_size=2), st.integers(0, 3)).map(
+            lambda cut: text[: cut[0]] + cut[1] + text[cut[0] + cut[2] :]
+        )
+    ),
+)
+
+
+@given(TEXTS, st.sampled_from(CORE_TASKS), st.floats(0.3, 12.0))
+def test_no_text_raises_or_gives_a_number_of_its_own(text: str, task: str, duration_s: float) -> None:
+    asked = question(task, "noise" if task == "dimension" else None)  # type: ignore[arg-type]
+    answer = parse_answer(asked, text, duration_s)
+    written = {float(number) for number in re.findall(r"[0-9]+(?:\.[0-9]+)?", text)}
+    if isinstance(answer, Failed):
+        assert answer.reason == "unparsable"
+    elif isinstance(answer, Scored):
+        assert answer.score in written
+        assert answer.score in {1.0, 2.0, 3.0, 4.0, 5.0}
+    elif isinstance(answer, ArtefactAnswer):
+        assert all(0 <= span.start_s < span.end_s <= duration_s for span in answer.spans)
+        assert all(span.start_s in written and (span.end_s in written or span.end_s == duration_s) for span in answer.spans)
+    else:
+        assert answer == text.strip()
+
+
+@given(st.dictionaries(st.sampled_from(["1", "2", "3", "4", "5", "6", ""]), st.floats(), max_size=6))
+def test_no_probabilities_raise_or_give_a_score_off_the_scale(log_probabilities: dict[str, float]) -> None:
+    answer = expected_score(log_probabilities)
+    if isinstance(answer, Failed):
+        assert answer.reason == "unparsable"
+        return
+    assert answer.score is not None
+    assert 1.0 <= answer.score <= 5.0
+    assert 0.5 <= answer.dimensions["mass"] <= 1.001
+
+
+@given(st.lists(st.floats(-6.0, 0.0), min_size=5, max_size=5))
+def test_expected_scores_are_means_of_the_five(logits: list[float]) -> None:
+    masses = np.exp(logits) / np.exp(logits).sum()
+    answer = expected_score(dict(zip("12345", np.log(masses), strict=True)))
+    assert isinstance(answer, Scored)
+    assert answer.score == pytest.approx(float(masses @ np.arange(1, 6)), abs=1e-6)
