@@ -14,7 +14,7 @@ from auricle.listeners.encoders import AstEncoder, WhisperEncoder
 from auricle.listeners.features import AuricleFeatureExtractor
 from auricle.listeners.modeling import AuricleListenerForConditionalGeneration
 from auricle.listeners.processing import AuricleListenerProcessor
-from auricle.listeners.prompts import ANSWER, AUDIO, CHAT_TEMPLATE
+from auricle.listeners.prompts import ANSWER, AUDIO, BOS, CHAT_TEMPLATE
 from auricle.listeners.registration import register
 from auricle.listeners.vocabulary import make_tokenizer
 
@@ -37,7 +37,8 @@ def new_listener(config: ListenerConfig, seed: int = 0) -> Listener:
     register()
     extractor = AuricleFeatureExtractor(config.mels, config.sample_rate_hz, clip_s=config.clip_s)
     tokenizer, text_config = _language(config)
-    processor = AuricleListenerProcessor(extractor, tokenizer, CHAT_TEMPLATE, audio_tokens=config.audio_tokens)
+    template = CHAT_TEMPLATE.replace(BOS, tokenizer.bos_token or "")
+    processor = AuricleListenerProcessor(extractor, tokenizer, template, audio_tokens=config.audio_tokens)
     model_config = AuricleListenerConfig(
         encoder=dict(config.encoder),
         text_config=text_config,
@@ -53,7 +54,7 @@ def new_listener(config: ListenerConfig, seed: int = 0) -> Listener:
         torch.manual_seed(seed)
         model = AuricleListenerForConditionalGeneration(model_config)
     if config.text_model:
-        model.language_model = AutoModelForCausalLM.from_pretrained(config.text_model)
+        model.language_model = AutoModelForCausalLM.from_pretrained(config.text_model, dtype=torch.float32)
         model.language_model.resize_token_embeddings(len(tokenizer))
     if config.audio_encoder:
         _load_encoder(model.audio_tower.encoder, config.audio_encoder)
@@ -63,9 +64,9 @@ def new_listener(config: ListenerConfig, seed: int = 0) -> Listener:
 def _load_encoder(encoder: torch.nn.Module, source: str) -> None:
     """Pretrained weights of the encoder's kind, from a folder or the hub."""
     if isinstance(encoder, WhisperEncoder):
-        encoder.load_pretrained(WhisperModel.from_pretrained(source).encoder)
+        encoder.load_pretrained(WhisperModel.from_pretrained(source, dtype=torch.float32).encoder)
     elif isinstance(encoder, AstEncoder):
-        encoder.model = ASTModel.from_pretrained(source)
+        encoder.model = ASTModel.from_pretrained(source, dtype=torch.float32)
     else:
         raise ConfigError(f"calibrate.listener.audio_encoder = {source!r}: for encoder.kind 'ast' or 'whisper', not 'conv'")
 

@@ -5,6 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from transformers import LlamaConfig, LlamaForCausalLM
 
 from actors.listener_learner import ListenerLearner
 from auricle.errors import CheckpointError, ConfigError, EnvironmentSetupError, LearningError
@@ -12,6 +13,7 @@ from auricle.listeners.calibration import CalibrateConfig, DatasetConfig, Listen
 from auricle.listeners.checkpoint import load_listener, save_listener
 from auricle.listeners.dataset import prepare_folder
 from auricle.listeners.trainable import assembled, base_listener
+from auricle.listeners.vocabulary import make_tokenizer
 
 NETWORK = ListenerConfig(clip_s=2.0, audio_tokens=20, encoder={"kind": "conv", "hidden_size": 32, "layers": 1, "intermediate_size": 64})
 
@@ -85,6 +87,19 @@ def test_adapters_are_merged_and_the_rest_stays(clips: list[Path], tmp_path: Pat
     ids = torch.arange(8)[None]
     module = learner.engine.unwrapped.model.eval()
     torch.testing.assert_close(read(ids).logits, module(ids).logits, rtol=1e-4, atol=1e-4)
+
+
+def test_a_pretrained_decoder_gets_adapters(clips: list[Path], tmp_path: Path) -> None:
+    """A folder as the hub has them: a causal language model of its own sizes, stored in bfloat16, and its tokenizer."""
+    tokenizer = make_tokenizer()
+    sizes = {"hidden_size": 32, "intermediate_size": 64, "num_hidden_layers": 1, "num_attention_heads": 2}
+    LlamaForCausalLM(LlamaConfig(vocab_size=len(tokenizer), **sizes)).to(torch.bfloat16).save_pretrained(tmp_path / "decoder")
+    tokenizer.save_pretrained(tmp_path / "decoder")
+    network = NETWORK.model_copy(update={"text_model": str(tmp_path / "decoder")})
+    learner = ListenerLearner(config(listener=network, trainable=TrainableConfig(decoder="lora"), hearing_share=0.0), clips)
+    assert np.isfinite(learner.train(2)["loss"])
+    save_listener(assembled(learner.config, learner.trained()), tmp_path / "listener")
+    assert load_listener(tmp_path / "listener").model.config.text_config.hidden_size == 32
 
 
 def test_training_goes_on_from_a_listener_with_its_own_vocabulary(clips: list[Path], tmp_path: Path) -> None:
