@@ -109,20 +109,20 @@ class AnswerStage:
             "labels": np.array([json.dumps(asdict(self._clips.labels[clip])) for clip in clips], dtype=object)[place],
             "answer": np.array([answer.text for answer in answers], dtype=object),
             **self._tokens(answers),
-            "features": heard.astype(np.float16)[place],
+            "features": heard[place],
             "frames": frames[place],
         }
 
     def _heard(self, clips: np.ndarray, seeds: Sequence[int]) -> Float32[np.ndarray, "clips mels frames"]:
-        """Each clip through a recording chain of its own, as in calibration; in the precision in which it goes to the learner."""
-        features = np.stack([np.asarray(self._clips.features[clip : clip + 1][0], dtype=np.float32) for clip in clips])
+        """Each clip through a recording chain of its own, as in calibration."""
+        features = np.asarray(self._clips.features[clips], dtype=np.float32)
         drawn = [
             RecordingChains.draw(np.random.default_rng(derive_seed(seed, _CHAIN)), 1, features.shape[1]).apply(
                 torch.from_numpy(one[None]), np.array([0])
             )
             for seed, one in zip(seeds, features, strict=True)
         ]
-        return torch.cat(drawn).numpy().astype(np.float16).astype(np.float32)
+        return torch.cat(drawn).numpy()
 
     def _tokens(self, answers: Sequence[Answer]) -> dict[str, np.ndarray]:
         """Ids and log-probabilities, padded to the longest answer that may be."""

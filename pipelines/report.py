@@ -234,7 +234,7 @@ def _event_time(event: Any) -> str:
 
 def _commands(record: RunRecord) -> list[str]:
     run = f"{record.folder.parent.name}/{record.folder.name}"
-    verb = "finetune" if record.is_finetune else "pretrain"
+    verb = "reason" if record.metric_names("answers/") else "finetune" if record.is_finetune else "pretrain"
     lines = [f"auricle {verb} --preset {run}/config.toml --set run.name={record.name}-again"]
     if record.evaluation is not None and record.evaluation.command:
         lines.append(record.evaluation.command)

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from jaxtyping import Float16, Float32, Int32, Int64
+from jaxtyping import Float32, Int32, Int64
 
 from auricle.errors import LearningError
 
@@ -42,7 +42,7 @@ class AnswerRows:
     failure: tuple[str, ...]
     answer_ids: Int32[np.ndarray, "rows tokens"]
     answer_log_probs: Float32[np.ndarray, "rows tokens"]
-    features: Float16[np.ndarray, "rows mels frames"]
+    features: Float32[np.ndarray, "rows mels frames"]
     frames: Int64[np.ndarray, " rows"]
     parts: Float32[np.ndarray, "rows parts"]
 
@@ -79,7 +79,7 @@ def answer_rows(columns: Mapping[str, Any], step: int) -> AnswerRows:
         failure=texts("failure"),
         answer_ids=table("answer_ids", np.int32),
         answer_log_probs=table("answer_log_probs", np.float32),
-        features=table("features", np.float16),
+        features=table("features", np.float32),
         frames=np.asarray(columns["frames"], dtype=np.int64),
         parts=table("parts", np.float32),
     )

@@ -31,7 +31,7 @@ def columns(learner: AnswerLearner, step: int = 0, good: str = "5") -> dict[str,
     ids = np.full((rows, TOKENS), NO_TOKEN, np.int32)
     for row, text in enumerate(texts):
         ids[row, :2] = [tokenizer.convert_tokens_to_ids(text), tokenizer.eos_token_id]
-    sounds = rng.normal(-5, 1, (CLIPS, 80, 300)).astype(np.float16)
+    sounds = rng.normal(-5, 1, (CLIPS, 80, 300)).astype(np.float32)
     parts = np.full((rows, len(PARTS)), np.nan, np.float32)
     parts[:, PARTS.index("score")] = [float(text == good) for text in texts]
     parts[:, PARTS.index("format")] = 1.0
