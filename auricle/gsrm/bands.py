@@ -48,7 +48,8 @@ def _brightness_db(power: np.ndarray, size: int, sample_rate_hz: int) -> float:
 
 
 def _centres_hz() -> np.ndarray:
-    mel = np.linspace(*(2595 * np.log10(1 + edge / 700) for edge in (LOWEST_HZ, HIGHEST_HZ)), BANDS + 2)
+    low, high = (2595 * np.log10(1 + edge / 700) for edge in (LOWEST_HZ, HIGHEST_HZ))
+    mel = np.linspace(low, high, BANDS + 2)
     return 700 * (10 ** (mel / 2595) - 1)
 
 

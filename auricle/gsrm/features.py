@@ -4,8 +4,9 @@
                                     +--------------------------------------------> measures of the clip
 
 Per vowel: pitch level (geometric mean, Hz), pitch variation (standard deviation, semitones), pitch slope (least squares, semitones a
-second), intensity level (mean, dB), intensity variation (standard deviation, dB), duration (seconds). Where too few frames are voiced the
-three of pitch are NaN: a vowel without a voice is a finding, and no number.
+second), intensity level (mean, dB; relative to the mean over the clip's vowels, so that the recording's own level is not heard), intensity
+variation (standard deviation, dB), duration (seconds). Where too few frames are voiced the three of pitch are NaN: a vowel without a voice
+is a finding, and no number.
 
 The paper's evidence log also speaks of the context and of non-verbal sounds. What is said there has to be checkable too, so the clip has
 measures of its own (CLIP_MEASURES): these are ours.
@@ -32,6 +33,7 @@ CLIP_MEASURES = ("noise", "clarity", "brightness", "depth", "crispness", "flutte
 noise of voiced vowels, in dB. brightness, depth, crispness, flutter: see `bands`. rate: vowels a second of speech. melody, dynamics:
 standard deviation over vowels of their pitch level (semitones) and intensity level (dB). rhythm: that of their log duration."""
 
+_INTENSITY = VOWEL_FEATURES.index("intensity")
 SHORTEST_S = 0.3
 _VOICED_FRAMES = 3
 
@@ -83,6 +85,8 @@ def measure(
     else:
         vowels = _classed(audio, sample_rate_hz, find_nuclei(found, stretches, config.nuclei))
     values = np.array([vowel_features(found, vowel) for vowel in vowels], dtype=np.float64).reshape(-1, len(VOWEL_FEATURES))
+    if vowels:
+        values[:, _INTENSITY] -= values[:, _INTENSITY].mean()
     return Measured(
         duration_s,
         sum(stretch.duration_s for stretch in stretches),

@@ -33,7 +33,7 @@ from auricle.judging.engine_options import EngineOptions
 from auricle.judging.hashing import content_hash, model_hash
 from auricle.judging.judge import Identity, Judge, JudgeClip
 from auricle.judging.verdict import Failed, Verdict
-from auricle.judging.vllm_engine import answer_messages, start_engine
+from auricle.judging.vllm_engine import answer_messages, is_own_listener, start_engine
 from auricle.listeners.windows import join, split
 
 if TYPE_CHECKING:
@@ -100,6 +100,7 @@ class GsrmJudge(Judge):
         if not options.model and not self._taught:
             raise JudgeError(f"gsrm: {SHIPPED} is not there; train one with `python -m auricle.gsrm.train` and name it in options.model")
         self.method = load_method(Path(options.method or (self._folder if self._taught else SHIPPED)))
+        self._own = options.way == "listen" and is_own_listener(self._folder)
         self._aligner = _aligner(options.aligner)
         self._engine = start_engine(self._folder, options.revision, options.engine)
 
@@ -156,7 +157,7 @@ class GsrmJudge(Judge):
     def _messages(self, window: Window, findings: Findings) -> list[dict[str, Any]]:
         if self.options.way == "read":
             return self.reading(findings)
-        question = LISTENING if self._taught else instructions(self.method.form, way="listen")
+        question = LISTENING if self._taught or self._own else instructions(self.method.form, way="listen")
         return answer_messages(question, [window.audio], window.sample_rate_hz)
 
     def _sampling(self, seed: int) -> "SamplingParams":

@@ -85,9 +85,9 @@ def true_answer(record: Record, findings: Findings, form: Form = "evidence", *, 
     score = float(np.clip(round(record.score, 1), 1.0, 5.0))
     if form == "score":
         return Answer(score)
-    grades = [int(np.clip(round(value), 1, 5)) for value in (record.naturalness, record.sound)]
+    naturalness, sound = (int(np.clip(round(value), 1, 5)) for value in (record.naturalness, record.sound))
     if form == "judgement":
-        return Answer(score, *grades)
+        return Answer(score, naturalness, sound)
     sounds = [claim for claim in (clip_claim(findings, "noise"), vowel_claim(findings, VOICE, "missing") if pitch else None) if claim]
     context = _context(findings, pitch=pitch)
     said = {claim.subject for claim in (*context, *sounds)}
@@ -98,7 +98,8 @@ def true_answer(record: Record, findings: Findings, form: Form = "evidence", *, 
     positive = _one_a_subject([claim for claim in fine if claim.subject not in said])
     return Answer(
         score,
-        *grades,
+        naturalness,
+        sound,
         findings.vowels if findings.vowels < 100 else 99,
         context,
         tuple(sounds),

@@ -34,18 +34,16 @@ NO_BIN = -1
 
 _PITCH = VOWEL_FEATURES.index("pitch")
 
-Six = tuple[float, float, float, float, float, float]
-
 
 class Spread(Config):
     """Mean and standard deviation of the six features."""
 
-    mean: Six
-    deviation: Six
+    mean: tuple[float, ...] = Field(min_length=6, max_length=6)
+    deviation: tuple[float, ...] = Field(min_length=6, max_length=6)
 
     @field_validator("deviation")
     @classmethod
-    def _positive(cls, value: Six) -> Six:
+    def _positive(cls, value: tuple[float, ...]) -> tuple[float, ...]:
         if not all(deviation > 0 for deviation in value):
             raise ValueError("a deviation is not above 0; fit on more than one vowel")
         return value
@@ -112,10 +110,7 @@ def fit_norms(clips: Sequence[Measured], *, prior_vowels: float = 25.0) -> Norms
     values = np.concatenate([_raw(clip) for clip in clips])
     if len(values) < 20:
         raise CheckpointError(f"gsrm norms: {len(values)} vowels in {len(clips)} clips; at least 20 are needed")
-    unscaled = (
-        dict.fromkeys(("pitch", "pitch slope"), (0.0,)) | dict.fromkeys(VOWEL_FEATURES, (0.0,)) | dict.fromkeys(CLIP_MEASURES, (0.0,))
-    )
-    norms = Norms(prior_vowels=prior_vowels, population=_spread(values), kinds={}, edges=unscaled)
+    norms = Norms(prior_vowels=prior_vowels, population=_spread(values), kinds={}, edges={})
     scores = np.concatenate([norms.normalised(clip) for clip in clips])
     kinds = np.array([vowel.kind for clip in clips for vowel in clip.vowels])
     # A kind that is hardly ever met keeps the speaker's scale: its own would be noise.

@@ -46,6 +46,14 @@ def test_a_level_step_of_six_decibels_is_measured_as_such():
     assert loud["intensity"] - quiet["intensity"] == pytest.approx(6.0, abs=0.3)
 
 
+def test_a_louder_recording_is_measured_the_same():
+    sound, _ = row([vowel(120.0, 10.0), vowel(180.0, level_db=-26.0), vowel(150.0, -10.0)])
+    once, twice = measure(sound, RATE_HZ), measure(2 * sound, RATE_HZ)
+    np.testing.assert_allclose(once.values, twice.values, rtol=1e-4, atol=1e-4)
+    np.testing.assert_allclose(once.clip, twice.clip, rtol=1e-3, atol=1e-3)
+    assert once.values[:, VOWEL_FEATURES.index("intensity")].mean() == pytest.approx(0.0, abs=1e-9)
+
+
 def test_nuclei_are_found_where_the_vowels_are_and_as_long():
     durations_s = [0.1, 0.15, 0.25, 0.2]
     sound, centres = row([vowel(120.0 + 20 * k, duration_s=d) for k, d in enumerate(durations_s)])

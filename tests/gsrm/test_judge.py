@@ -96,3 +96,17 @@ def test_the_shipped_reader_gives_the_same_verdict_again_and_alone():
         assert verdict.dimensions["lower"] <= verdict.score
     assert together[0].score > together[1].score
     assert together[2].rationale.count("score:") == 2
+
+
+@pytest.mark.slow
+def test_a_listener_that_was_not_taught_to_reason_is_contradicted(norms, tmp_path):
+    from auricle.judging.listener_judge import SHIPPED as LISTENER
+
+    if not (LISTENER / "config.json").exists():
+        pytest.skip("no shipped listener")
+    Method(norms=norms).save(tmp_path)
+    judge = GsrmJudge(GsrmOptions(model=str(LISTENER), method=str(tmp_path), way="listen", samples=2, engine=SMALL))
+    verdict = judge.judge([_clip()])[0]
+    judge.close()
+    assert isinstance(verdict, Failed)
+    assert verdict.reason == "contradicts_evidence"
