@@ -1,8 +1,10 @@
 """The judges on Ray Serve: one deployment a judge, whatever kind of judge it is.
 
 Invariants:
-- A judge is built and asked in one thread of its replica, and by no other; the replica's event loop stays free for calls and health.
-- Calls that wait are judged together, up to `batch_calls`; each caller gets its own verdicts, in its order.
+- A judge is built and asked in one thread of its replica, and by no other, unless it says that it takes several calls at once
+  (`Judge.concurrent`); the replica's event loop stays free for calls and health.
+- Calls that wait are judged together, up to `batch_calls`; each caller gets its own verdicts, in its order. A judge that takes several
+  calls at once batches them itself: a vLLM engine does it at every step, so that it never drains between two blocks.
 - Nothing a judge does raises through `judge`: what goes wrong is Failed (auricle.judging.judge.judge_safely). What a caller can see
   raised is the replica's death or a full queue, and `ServeBench` makes JudgeUnavailableError of them.
 - A replica whose judge hangs, or says that it can judge no more, fails its health check: Serve starts another.
@@ -38,31 +40,36 @@ class JudgeReplica:
 
     def __init__(self, config: dict[str, Any]) -> None:
         self._config = JudgeConfig.model_validate(config)
-        self._busy_since: float | None = None
+        self._busy: dict[object, float] = {}
         self._thread = ThreadPoolExecutor(1, thread_name_prefix=f"judge-{self._config.name}")
         self._judge: Judge = self._thread.submit(
             build_judge, self._config.kind_or_name, self._config.options, source=f"panel judge {self._config.name!r}, options"
         ).result()
+        several = self._judge.concurrent > 1
+        self._threads = ThreadPoolExecutor(self._judge.concurrent, thread_name_prefix="judge") if several else self._thread
         self._batched.set_max_batch_size(self._config.batch_calls)  # type: ignore[attr-defined]
         self._batched.set_batch_wait_timeout_s(self._config.batch_wait_s)  # type: ignore[attr-defined]
 
     async def judge(self, clips: list[JudgeClip]) -> tuple[list[Verdict], Identity]:
         """One verdict a clip, and what they came from."""
-        return await self._batched(clips), self._judge.identity
+        return await (self._judged(clips) if self._judge.concurrent > 1 else self._batched(clips)), self._judge.identity
 
     @serve.batch
     async def _batched(self, blocks: list[list[JudgeClip]]) -> list[list[Verdict]]:
-        clips = [clip for block in blocks for clip in block]
-        self._busy_since = time.monotonic()
-        try:
-            verdicts = iter(await asyncio.get_running_loop().run_in_executor(self._thread, judge_safely, self._judge, clips))
-        finally:
-            self._busy_since = None
+        verdicts = iter(await self._judged([clip for block in blocks for clip in block]))
         return [[next(verdicts) for _ in block] for block in blocks]
+
+    async def _judged(self, clips: list[JudgeClip]) -> list[Verdict]:
+        call = object()
+        self._busy[call] = time.monotonic()
+        try:
+            return await asyncio.get_running_loop().run_in_executor(self._threads, judge_safely, self._judge, clips)
+        finally:
+            del self._busy[call]
 
     def check_health(self) -> None:
         """Called by Serve. Raises where this replica has to be replaced."""
-        busy_s = 0.0 if self._busy_since is None else time.monotonic() - self._busy_since
+        busy_s = time.monotonic() - min(self._busy.values(), default=time.monotonic())
         if busy_s > HANG_FACTOR * self._config.deadline_s:
             raise JudgeError(
                 f"judge {self._config.name!r} has been at one batch for {busy_s:.0f} s; its deadline is {self._config.deadline_s:g} s"

@@ -56,6 +56,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     listener = next((judge for judge in settings.panel.judges if judge.kind_or_name == "listener"), None)
     if listener is None:
         parser.error(f"the panel of {arguments.preset} has no listener")
+    # A block takes as long as this machine makes it take: here nothing is lost to deadlines.
+    judges = [judge.model_copy(update={"deadline_s": 900.0}) for judge in settings.panel.judges]
+    panel = settings.panel.model_copy(update={"judges": tuple(judges)})
     torch.set_num_threads(1)
     rows = settings.finetune.scenes_per_step * settings.finetune.samples_per_scene
     clips = noisy_clips(rows, arguments.clip_s)
@@ -66,10 +69,12 @@ def main(argv: Sequence[str] | None = None) -> int:
         if BARE in wanted:
             ways[BARE] = bare_vllm(listener, clips, arguments.blocks)
         if PANEL in wanted:
-            alone = PanelConfig.model_validate(settings.panel.model_dump() | {"judges": [listener.model_dump()]})
+            alone = PanelConfig.model_validate(
+                panel.model_dump() | {"judges": [next(judge for judge in judges if judge.name == listener.name).model_dump()]}
+            )
             ways[PANEL] = panel_path(alone, "alone", clips, arguments.blocks, in_flight)
         if PRESET in wanted and len(settings.panel.judges) > 1:
-            ways[PRESET] = panel_path(settings.panel, "preset", clips, arguments.blocks, in_flight)
+            ways[PRESET] = panel_path(panel, "preset", clips, arguments.blocks, in_flight)
         if TRANSFORMERS in wanted:
             ways[TRANSFORMERS] = bare_transformers(listener, clips, arguments.blocks)
         rates, work = measure(ways, rows * arguments.blocks, arguments.repeats)
@@ -123,7 +128,7 @@ def bare_vllm(listener: JudgeConfig, clips: Sequence[np.ndarray], blocks: int) -
         heard = [normalise_loudness(clip, RATE_HZ) for block in range(blocks) for clip in fresh(clips, repeat, block)]
         prompts, sampling = judge.engine_inputs([JudgeClip(str(row), clip, RATE_HZ) for row, clip in enumerate(heard)])
         began = time.perf_counter()
-        judge.engine.generate(prompts, sampling, use_tqdm=False)
+        judge.engine.llm.generate(prompts, sampling, use_tqdm=False)
         return time.perf_counter() - began
 
     return run
@@ -139,7 +144,8 @@ def panel_path(panel: PanelConfig, app: str, clips: Sequence[np.ndarray], blocks
         async def one(block: list[dict]) -> None:
             async with gate:
                 answers = await handle.judge.remote(block)
-            assert all(verdict["state"] == "scored" for answer in answers for verdict in answer.values()), answers
+            failed = [verdict for answer in answers for verdict in answer.values() if verdict["state"] == "failed"]
+            assert not failed, failed[0]
 
         began = time.perf_counter()
         await asyncio.gather(*[one(block) for block in requests])

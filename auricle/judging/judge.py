@@ -62,7 +62,7 @@ class Judge(ABC):
     """Turns clips into verdicts. A user's own judge is a subclass, named in the configuration as `package.module:Class`.
 
     Subclasses annotate `options` with their own Config: the configuration's `options` are read into it. They are built in the process that
-    judges, and `judge` is called from the thread that built them.
+    judges, and `judge` is called from the thread that built them (where `concurrent` is 1).
     """
 
     options: Config
@@ -75,6 +75,9 @@ class Judge(ABC):
 
     wordings: ClassVar[int] = 1
     """In how many wordings it can ask its questions: 1 where there is none to choose, as with metrics."""
+
+    concurrent: ClassVar[int] = 1
+    """How many calls of `judge` may be under way at once, each from a thread of its own. Above 1 the judge batches them itself."""
 
     def __init__(self, options: Config) -> None:
         self.options = options

@@ -9,7 +9,7 @@ rank correlation .999 with sampling many answers). Where less than half of the p
 import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
@@ -19,6 +19,7 @@ from pydantic import Field, NonNegativeFloat, PositiveFloat, PositiveInt
 from auricle.config import Config
 from auricle.judging.hashing import content_hash, model_hash
 from auricle.judging.judge import Choice, Identity, Judge, JudgeClip
+from auricle.judging.shared_engine import SharedEngine
 from auricle.judging.verdict import Failed, Scored, Span, Verdict
 from auricle.judging.vllm_engine import EngineOptions, answer_messages, is_own_listener, own_window_s, start_engine
 from auricle.listeners.answers import SCORES, expected_score, parse_artefact, parse_choice, parse_description
@@ -100,6 +101,7 @@ class ListenerJudge(Judge):
 
     options: ListenerOptions
     wordings: ClassVar[int] = 4
+    concurrent: ClassVar[int] = 8
 
     def __init__(self, options: ListenerOptions) -> None:
         super().__init__(options)
@@ -107,7 +109,7 @@ class ListenerJudge(Judge):
         self._own = is_own_listener(self._folder)
         self._window_s = options.window_s or (own_window_s(self._folder) if self._own else 30.0)
         self._questions = [_questions(options, self._own, wording) for wording in range(self.wordings)]
-        self.engine = start_engine(self._folder, options.revision, options.engine, audios=2 if self._own else 1)
+        self.engine = SharedEngine(partial(start_engine, self._folder, options.revision, options.engine, audios=2 if self._own else 1))
         self._score_tokens = {score: self._one_token(score) for score in SCORES}
 
     @cached_property
@@ -148,13 +150,13 @@ class ListenerJudge(Judge):
         return [parse_choice(output.outputs[0].text) for output in self._answers(asked)]
 
     def engine_inputs(self, clips: Sequence[JudgeClip]) -> "tuple[list[Any], list[SamplingParams]]":
-        """Prompts and sampling as `judge` hands them to `engine.generate` for clips no longer than the window (for benchmarks)."""
+        """Prompts and sampling as `judge` hands them to its engine for clips no longer than the window (for benchmarks)."""
         asked = [one for index, clip in enumerate(clips) for one in self._ask(index, clip, [(0.0, clip.audio)])]
         return [self._prompt(one) for one in asked], [self._sampling(one) for one in asked]
 
     def close(self) -> None:
         """Free the engine."""
-        self.engine.llm_engine.engine_core.shutdown()
+        self.engine.close()
 
     def _fault(self, clip: JudgeClip) -> Failed | None:
         if clip.duration_s < self.options.shortest_s:
@@ -181,8 +183,8 @@ class ListenerJudge(Judge):
         if not self._own and not self.options.prompt_template:
             rate_hz = self.options.sample_rate_hz
             messages: list[Any] = [answer_messages(one.text, one.audios, rate_hz) for one in asked]
-            return self.engine.chat(messages, sampling, use_tqdm=False)
-        return self.engine.generate([self._prompt(one) for one in asked], sampling, use_tqdm=False)
+            return self.engine.chat(messages, sampling)
+        return self.engine.generate([self._prompt(one) for one in asked], sampling)
 
     def _prompt(self, asked: Asked) -> Any:
         template, rate_hz = self.options.prompt_template, self.options.sample_rate_hz
@@ -246,7 +248,7 @@ class ListenerJudge(Judge):
         return expected_score({score: first[token].logprob for score, token in self._score_tokens.items() if token in first})
 
     def _one_token(self, text: str) -> int:
-        tokens = self.engine.get_tokenizer().encode(text, add_special_tokens=False)
+        tokens = self.engine.llm.get_tokenizer().encode(text, add_special_tokens=False)
         return tokens[-1]
 
 

@@ -21,10 +21,12 @@ class LocalBench:
         self._judge: Judge = self._thread.submit(
             build_judge, config.kind_or_name, config.options, source=f"panel judge {config.name!r}, options"
         ).result()
+        more = self._judge.concurrent - 1
+        self._threads = ThreadPoolExecutor(more + 1, thread_name_prefix=f"judge-{config.name}") if more else self._thread
 
     async def judge(self, clips: list[JudgeClip]) -> tuple[list[Verdict], Identity]:
         """See `sitting.Bench`. A call that passed its deadline runs to its end in the thread; what it says then is not used."""
-        verdicts = await asyncio.get_running_loop().run_in_executor(self._thread, judge_safely, self._judge, clips)
+        verdicts = await asyncio.get_running_loop().run_in_executor(self._threads, judge_safely, self._judge, clips)
         return verdicts, self._judge.identity
 
     def compare(self, pairs: Sequence[tuple[JudgeClip, JudgeClip]]) -> list[Choice | Failed] | None:
@@ -34,7 +36,8 @@ class LocalBench:
     def close(self) -> None:
         """Close the judge in its thread, and end the thread."""
         self._thread.submit(self._judge.close).result()
-        self._thread.shutdown()
+        for threads in {self._thread, self._threads}:
+            threads.shutdown()
 
 
 class LocalPanel:
