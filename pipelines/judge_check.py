@@ -17,6 +17,7 @@ from auricle.checking.people import PeopleRow, beside_people
 from auricle.checking.sounds import RATE_HZ, whole_sounds
 from auricle.judging.local import LocalPanel
 from auricle.judging.panel import JudgeConfig, PanelConfig
+from auricle.judging.registry import find_judge, options_class
 from auricle.listeners.ratings import read_ratings
 from pipelines.command import EXIT_ERROR, EXIT_OK
 from pipelines.reporting.check import save, show
@@ -52,12 +53,9 @@ def self_check(panel: PanelConfig, settings: Settings, output: Path, ratings: Se
 def _people(panel: PanelConfig, table: Path) -> list[PeopleRow]:
     """The judges, DNSMOS and PESQ on rated recordings."""
     kinds = {judge.kind_or_name for judge in panel.judges}
-    more = [
-        JudgeConfig(name=kind, weights={}, deadline_s=900.0, options={"lengths": "align"} if kind == "pesq" else {})
-        for kind in BESIDE
-        if kind not in kinds
-    ]
-    wider = PanelConfig.model_validate(panel.model_dump() | {"judges": [judge.model_dump() for judge in (*panel.judges, *more)]})
+    more = [JudgeConfig(name=kind, weights={}, deadline_s=900.0) for kind in BESIDE if kind not in kinds]
+    judges = [_aligned(judge) for judge in (*panel.judges, *more)]
+    wider = PanelConfig.model_validate(panel.model_dump() | {"judges": [judge.model_dump() for judge in judges]})
     files = read_ratings(table)
     requests = [
         {
@@ -70,6 +68,13 @@ def _people(panel: PanelConfig, table: Path) -> list[PeopleRow]:
     ]
     with LocalPanel(wider) as local:
         return beside_people(wider.judges, [file.mos for file in files], local.judge(requests))
+
+
+def _aligned(judge: JudgeConfig) -> JudgeConfig:
+    """Rated recordings and their originals are seldom of one length."""
+    if "lengths" not in options_class(find_judge(judge.kind_or_name)).model_fields:
+        return judge
+    return judge.model_copy(update={"options": {"lengths": "align"} | judge.options})
 
 
 def _sentence(report: CheckReport) -> str:
