@@ -28,8 +28,9 @@ class QuestionConfig(Config):
         "describe": 0.08,
     }
     """How often each kind of question is asked, up to a factor."""
-    local_share: float = Field(default=0.5, ge=0, le=1)
-    """Share of clips whose main artefact has a place in time (a fifth of a prepared set has): only they teach spans."""
+    local_share: float = Field(default=0.3, ge=0, le=1)
+    """Share of clips whose main artefact has a place in time (a fifth of a prepared set has): only they teach spans, but at a half the
+    listener begins to name local artefacts everywhere (docs/log.md)."""
     dev_clips: PositiveInt = 200
     """The last so many clips of the training set are not learned from: measured at every checkpoint, for choices."""
     first_wording_share: float = Field(default=0.5, ge=0, le=1)
@@ -80,7 +81,7 @@ class AnswerConfig(Config):
 class AnswerLearnerConfig(EngineConfig):
     """GRPO on the answers' tokens (Shao et al., arXiv 2402.03300, equation 3)."""
 
-    lr: float = Field(default=3e-4, gt=0)
+    lr: float = Field(default=1e-4, gt=0)
     """Learning rate of AdamW. The paper's is 5e-6, for 7 B parameters."""
     clip: float = Field(default=0.2, gt=0, lt=1)
     """Clip range of the probability ratio of a token."""
