@@ -33,6 +33,7 @@ STAGE_TITLES = {"noisy": "noisy", "before": "pretrained", "after": "fine-tuned",
 MORE = "More of the learner"
 """The group of charts that the page shows folded."""
 
+_PAIRS = "panel/rank_correlation/"
 _LEARNING_TITLES = {
     "loss/policy": "Policy loss",
     "loss/kl": "KL to the pretrained model",
@@ -97,6 +98,8 @@ def charts_of(record: RunRecord) -> list[tuple[str, list[Chart]]]:
         label = name.removeprefix("reward/part/")
         rewards.append(line_chart(f"Reward part: {measure(label).label}", [record.series(name, label)], smooth=True))
     rewards.append(line_chart("Spread of the reward", [record.series("reward/std", "standard deviation")], smooth=True))
+    pairs = [record.series(name, name.removeprefix(_PAIRS)) for name in record.metric_names(_PAIRS)]
+    rewards.append(line_chart("Agreement of the judges (rank correlation)", pairs, digits=2, smooth=True))
     guards = [_guard_chart(record, name) for name in _guard_names(record)]
     learning = [name for prefix in ("loss/", "ppo/", "learner/") for name in record.metric_names(prefix)]
     supervised = [name for name in record.metric_names("") if "/" not in name]

@@ -1,5 +1,8 @@
 """The judge that listens, in a real vLLM engine: a listener with random weights fails, the shipped one says sensible things."""
 
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -99,6 +102,36 @@ def test_verdicts_do_not_depend_on_the_company(listener):
     together, alone = listener.judge(clips), [listener.judge([clip])[0] for clip in clips]
     assert [verdict.rationale for verdict in together] == [verdict.rationale for verdict in alone]
     assert [verdict.score for verdict in together] == pytest.approx([verdict.score for verdict in alone], abs=1e-2)
+
+
+@pytest.mark.slow
+def test_calls_at_once_share_the_engine_and_each_gets_its_own_verdicts(listener):
+    clips = [_speech(str(row), noise=0.005 * row) for row in range(6)]
+    one_by_one = [listener.judge([clip])[0] for clip in clips]
+    with ThreadPoolExecutor(3) as threads:
+        at_once = list(threads.map(listener.judge, [clips[:2], clips[2:4], clips[4:]]))
+    verdicts = [verdict for part in at_once for verdict in part]
+    assert [verdict.rationale for verdict in verdicts] == [verdict.rationale for verdict in one_by_one]
+    assert [verdict.score for verdict in verdicts] == pytest.approx([verdict.score for verdict in one_by_one], abs=1e-2)
+
+
+@pytest.mark.slow
+def test_a_prompt_that_does_not_fit_fails_its_own_call_alone(listener):
+    sampling = listener.engine_inputs([_speech()])[1]
+    with ThreadPoolExecutor(2) as threads:
+        good = threads.submit(listener.judge, [_speech()])
+        bad = threads.submit(listener.engine.generate, [{"prompt": "too long " * 5000}], sampling[:1])
+        assert isinstance(good.result()[0], Scored)
+        assert bad.exception() is not None
+    assert isinstance(listener.judge([_speech()])[0], Scored)
+
+
+@pytest.mark.slow
+def test_it_compares_pairs_in_both_orders_and_asks_in_other_words(listener):
+    clean, noisy = _speech("clean"), _speech("noisy", noise=0.05)
+    assert listener.compare([(clean, noisy), (noisy, clean)]) == ["first", "second"]
+    worded = listener.judge([replace(clean, wording=wording) for wording in range(listener.wordings)])
+    assert [verdict.score for verdict in worded] == pytest.approx([worded[0].score] * listener.wordings, abs=0.5)
 
 
 @pytest.mark.slow

@@ -167,3 +167,13 @@ def test_describing_judges_may_have_no_score():
 
 def test_user_errors_keep_their_class():
     assert issubclass(JudgeUnavailableError, JudgeError)
+
+
+def test_a_fresh_request_is_judged_anew_and_another_wording_is_another_verdict():
+    with LocalPanel(_panel(LEVEL)) as panel:
+        bench = panel._benches["level"]._judge
+        panel.judge([_request("a")])
+        panel.judge([_request("a"), _request("a") | {"fresh": True}])
+        assert bench.calls == [1, 1]  # the second one came from the cache, the fresh one did not
+        panel.judge([_request("a") | {"wording": 1}])
+        assert len(bench.calls) == 3
