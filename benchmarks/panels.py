@@ -150,7 +150,7 @@ def one_seed(arguments: argparse.Namespace, arms: dict[str, Arm], notes: list[st
         like = folder / (COMPOSITE if COMPOSITE in arms else next(iter(arms)))
         corpus = [f"run.seed={seed}", f"scenes.folder={arguments.labelled_corpus or arguments.corpus}"]
         enhancers[CONTROL] = supervised(folder / CONTROL, arguments.preset, corpus, pretrained, minutes_of(like))
-    judged = [f"panel.judges={opinions_of(arms, arguments)}", "evaluate.panel_timeout_s=1200", "evaluate.panel_batch=8"]
+    judged = [*PATIENCE, f"panel.judges={opinions_of(arms, arguments)}", "evaluate.panel_timeout_s=1200", "evaluate.panel_batch=8"]
     settings = [*arguments.assignments, *judged]
     return evaluated(folder / "evaluation", arguments.preset, settings, arguments.corpus, enhancers)
 
