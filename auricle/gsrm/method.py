@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from pydantic import Field, PositiveFloat, PositiveInt, ValidationError
+from pydantic import Field, PositiveFloat, ValidationError
 
 from auricle.config import Config
 from auricle.errors import CheckpointError
@@ -24,8 +24,8 @@ class Method(Config):
     """Whether features and evidence of pitch are part of it."""
     window_s: PositiveFloat = 3.0
     """The longest stretch that is judged at once, in seconds; longer clips are judged in windows."""
-    most_vowels: PositiveInt = Field(default=40, le=99)
-    """Most vowels that are written down of a window."""
+    most_vowels: int = Field(default=40, ge=0, le=99)
+    """Most vowels that have a line of their own in what is read; 0: only the shares of vowels in each bin are written down."""
 
     def save(self, folder: Path) -> None:
         """Write FILE into the folder."""

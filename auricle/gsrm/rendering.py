@@ -5,8 +5,9 @@ from typing import Literal
 import numpy as np
 
 from auricle.gsrm.answers import NATURALNESS, SOUND, Form
+from auricle.gsrm.evidence import vowel_claim
 from auricle.gsrm.features import CLIP_MEASURES, VOWEL_FEATURES
-from auricle.gsrm.findings import PITCH_SUBJECTS, Findings
+from auricle.gsrm.findings import PITCH_SUBJECTS, SUBJECT_WORDS, VOWEL_SUBJECTS, Findings
 from auricle.gsrm.normalisation import FEATURE_WORDS, NO_BIN
 
 NOT_MEASURED = "none"
@@ -26,13 +27,21 @@ _EXAMPLES: dict[Form, str] = {
 
 
 def rendered(findings: Findings, *, pitch: bool = True, most_vowels: int = 40) -> str:
-    """Counts, the clip's measures as deciles, and a line of bins for each vowel (evenly chosen ones of more than `most_vowels`)."""
+    """Counts, the clip's measures as deciles, the share of vowels in each bin in words, and a line of bins for each vowel (evenly chosen
+    ones of more than `most_vowels`)."""
     measures = [name for name in CLIP_MEASURES if pitch or name not in PITCH_SUBJECTS]
     features = [name for name in VOWEL_FEATURES if pitch or name not in PITCH_SUBJECTS]
     head = f"{findings.duration_s:.1f} s; speech {findings.speech_s:.1f} s; {findings.vowels} vowels"
     if pitch:
         head += f"; {findings.unvoiced} without voice"
-    lines = [head, "; ".join(f"{name} {_decile(findings.decile(name))}" for name in measures), "vowels: " + ", ".join(features)]
+    lines = [head, "; ".join(f"{name} {_decile(findings.decile(name))}" for name in measures)]
+    for subject in VOWEL_SUBJECTS:
+        claims = [claim for word in SUBJECT_WORDS[subject] if (claim := vowel_claim(findings, subject, word))]
+        if claims and (pitch or subject not in PITCH_SUBJECTS):
+            lines.append(f"{subject}: " + ", ".join(f"{claim.word} {claim.share}" for claim in claims))
+    if not most_vowels:
+        return "\n".join(lines)
+    lines.append("vowels: " + ", ".join(features))
     rows = range(findings.vowels)
     if findings.vowels > most_vowels:
         rows = np.unique(np.linspace(0, findings.vowels - 1, most_vowels).round().astype(int)).tolist()
@@ -47,8 +56,9 @@ depth and crispness how far low and high bands rise and fall; flutter how they j
 the spread of pitch, intensity and duration over the vowels"""
 _FEATURES = f"""You are given acoustic features that were measured of it. The first line counts; the second gives deciles, 0 (least) to 9
 (most), among ordinary and damaged speech: {_MEASURES}.
-Then each vowel has a line: its pitch in Hz, its slope (falling, level, rising), and lowest, low, usual, high or highest for the other
-features, for this speaker and this kind of vowel; "{NOT_MEASURED}": no voice was found. Claim only what the lines show."""
+Then each feature has a line with the share of vowels that is in each of its bins, and each vowel has a line: its pitch in Hz, its slope
+(falling, level, rising), and lowest, low, usual, high or highest for the other features, for this speaker and this kind of vowel;
+"{NOT_MEASURED}": no voice was found. Claim only what the lines show."""
 _SOUND = f"""Listen to it. Evidence is about the vowels (pitch, pitch variation, pitch slope, intensity, intensity variation, duration;
 lowest, low, usual, high or highest for this speaker; falling, level or rising slopes) and about the clip: {_MEASURES}.
 It is checked against measurements: claim only what you hear."""

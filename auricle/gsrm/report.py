@@ -68,13 +68,17 @@ def report_on(judge: GsrmJudge, held_out: Sequence[Record]) -> dict:
     kept = [(verdict, record) for verdict, record in zip(verdicts, held_out, strict=True) if isinstance(verdict, Scored)]
     scores, labels = [float(verdict.score or 0.0) for verdict, _ in kept], [record.score for _, record in kept]
     spreads = [verdict.dimensions["spread"] for verdict, _ in kept]
-    report = {
+    report: dict = {
         "clips": len(held_out),
         "coverage": len(kept) / len(held_out),
         "cpu_seconds": round(cpu_s, 1),
         "samples_contradicted": _share(samples, "contradicts_evidence"),
         "samples_unparsable": _share(samples, "unparsable"),
         "distinct_texts": len({text for each in texts for text in each}) / max(1, sum(map(len, texts))),
+    }
+    if len(kept) < 3:
+        return report
+    report |= {
         "mean_spread": float(np.mean(spreads)),
         "spread_with_error_spearman": spearman(spreads, np.abs(np.array(scores) - np.array(labels))),
         "score": _agreement(scores, labels),

@@ -21,7 +21,7 @@ import torch
 from torch import Tensor, nn
 from transformers import LlamaForCausalLM, PreTrainedTokenizerFast
 
-from auricle.gsrm.answers import Form, answer_text
+from auricle.gsrm.answers import answer_text
 from auricle.gsrm.corpus import records
 from auricle.gsrm.findings import findings_of
 from auricle.gsrm.lessons import Record, true_answer
@@ -57,6 +57,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--processes", type=int, default=2, help="processes that make records")
     parser.add_argument("--form", choices=("evidence", "judgement", "score"), default="evidence", help="what is said before the score")
     parser.add_argument("--no-pitch", action="store_true", help="leave pitch out of features and evidence")
+    parser.add_argument("--most-vowels", type=int, default=0, help="vowels with a line of their own (default: 0, shares in words only)")
     parser.add_argument("--steps", type=int, default=Recipe.steps)
     parser.add_argument("--seed", type=int, default=0, help="of weights and order")
     arguments = parser.parse_args(argv)
@@ -64,7 +65,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     data = DatasetConfig(speech=tuple(arguments.speech), noise=tuple(arguments.noise), clips=arguments.clips)
     learned = records(data, "train", arguments.cache, processes=arguments.processes, progress=_told)
     began = time.process_time()
-    method = method_of(learned, arguments.form, pitch=not arguments.no_pitch, window_s=data.clip_s)
+    norms = fit_norms([record.measured for record in learned])
+    method = Method(norms=norms, form=arguments.form, pitch=not arguments.no_pitch, window_s=data.clip_s, most_vowels=arguments.most_vowels)
     recipe = Recipe(steps=arguments.steps, seed=arguments.seed)
     model, tokenizer = train(learned, method, recipe)
     save_judge(arguments.output, model, tokenizer, method)
@@ -72,11 +74,6 @@ def main(argv: Sequence[str] | None = None) -> int:
     told = {"clips": len(learned), "steps": recipe.steps, "cpu_seconds": round(time.process_time() - began), "bytes": size}
     print(json.dumps(told | {"parameters": sum(tensor.numel() for tensor in model.parameters())}))
     return 0
-
-
-def method_of(learned: Sequence[Record], form: Form, *, pitch: bool, window_s: float) -> Method:
-    """The method of a model that learns from these records: their norms."""
-    return Method(norms=fit_norms([record.measured for record in learned]), form=form, pitch=pitch, window_s=window_s)
 
 
 def pair(record: Record, method: Method) -> tuple[str, str]:
