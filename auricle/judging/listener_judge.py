@@ -19,12 +19,13 @@ from pydantic import Field, NonNegativeFloat, PositiveFloat, PositiveInt
 from auricle.config import Config
 from auricle.judging.hashing import content_hash, model_hash
 from auricle.judging.judge import Choice, Identity, Judge, JudgeClip
+from auricle.judging.listener_questions import listener_questions
 from auricle.judging.shared_engine import SharedEngine
 from auricle.judging.verdict import Failed, Scored, Span, Verdict
 from auricle.judging.vllm_engine import EngineOptions, answer_messages, is_own_listener, own_window_s, start_engine
 from auricle.listeners.answers import SCORES, expected_score, parse_artefact, parse_choice, parse_description
 from auricle.listeners.prompts import prompt
-from auricle.listeners.questions import WORDINGS, question
+from auricle.listeners.questions import question
 from auricle.listeners.windows import join, split
 
 if TYPE_CHECKING:
@@ -34,20 +35,6 @@ SHIPPED = Path(__file__).resolve().parent.parent / "assets" / "listener"
 """Our own small listener, trained by `auricle calibrate`."""
 
 Task = Literal["describe", "rate", "artefact"]
-
-# For models that are not ours, in several wordings; the first of all is the prompt of LR-AVSE (arXiv 2603.13952).
-FOREIGN_DESCRIBE = (
-    "Give me an assessment of the quality of this speech sample.",
-    "Describe how this speech recording sounds.",
-    "What do you hear? Describe the quality of this recording of speech.",
-    "Write a short report on the quality of the speech in this clip.",
-)
-FOREIGN_RATE = (
-    "Rate the overall quality of this speech sample from 1 (bad) to 5 (excellent). Answer with one digit only.",
-    "How good is this recording of speech, from 1 (bad) to 5 (excellent)? Say one digit and nothing else.",
-    "On a scale of 1 (bad) to 5 (excellent), what is the quality of this speech? One digit only.",
-    "Give an overall quality score between 1 (bad) and 5 (excellent) to this speech: a single digit.",
-)
 
 
 class ListenerOptions(Config):
@@ -108,7 +95,7 @@ class ListenerJudge(Judge):
         self._folder = options.model or str(SHIPPED)
         self._own = is_own_listener(self._folder)
         self._window_s = options.window_s or (own_window_s(self._folder) if self._own else 30.0)
-        self._questions = [_questions(options, self._own, wording) for wording in range(self.wordings)]
+        self._questions = [listener_questions(options, own=self._own, wording=wording) for wording in range(self.wordings)]
         self.engine = SharedEngine(partial(start_engine, self._folder, options.revision, options.engine, audios=2 if self._own else 1))
         self._score_tokens = {score: self._one_token(score) for score in SCORES}
 
@@ -250,19 +237,3 @@ class ListenerJudge(Judge):
     def _one_token(self, text: str) -> int:
         tokens = self.engine.llm.get_tokenizer().encode(text, add_special_tokens=False)
         return tokens[-1]
-
-
-def _questions(options: ListenerOptions, own: bool, wording: int) -> dict[str, str]:
-    """The text of each question, by kind, in the order in which they are asked; the first wording is the one for rewards."""
-    overrides = {"describe": options.describe_prompt, "rate": options.rate_prompt} if wording == 0 else {}
-    texts = {"describe": FOREIGN_DESCRIBE[wording], "rate": FOREIGN_RATE[wording]}
-    if own:
-        texts = {"describe": _asked("describe", wording), "rate": _asked("reference" if options.double_ended else "score", wording)}
-    texts |= {kind: text for kind, text in overrides.items() if text} | {"artefact": _asked("artefact", wording)}
-    wanted = [task for task in options.ask if own or task != "artefact"]
-    aspects = {aspect: _asked("dimension", wording, aspect) for aspect in options.aspects} if own else {}
-    return {task: texts[task] for task in wanted} | aspects
-
-
-def _asked(task: Any, wording: int, dimension: str | None = None) -> str:
-    return question(task, dimension, wording % len(WORDINGS[task])).text
