@@ -1,7 +1,7 @@
 """A regression head beside the language model: it teaches the audio tower to hear before the decoder learns to speak."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -15,8 +15,7 @@ LOCAL_SHARE = 0.75
 """An artefact that covers less of the clip than this has a place in time."""
 
 
-@dataclass(frozen=True)
-class AuxiliaryOutput:
+class AuxiliaryOutput(NamedTuple):
     """scores: quality, dimensions and severities on the scale of `auxiliary_targets`. local: logits of a local artefact, by token."""
 
     scores: Float[Tensor, "batch scores"]

@@ -1,10 +1,11 @@
 """The listener as a learner's engine hosts it: sounds and turns in, log-probabilities of the answers' tokens out.
 
-Supervised calibration and GRPO share it. One call is one forward pass through the engine, whatever is asked about the sounds.
+Supervised calibration and GRPO share it. One call is one forward pass through the engine, whatever is asked about the sounds. What comes
+out are named tuples, because ZeRO 3 looks for tensors in tuples, lists and dicts only.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from typing import NamedTuple
 
 import torch
 from jaxtyping import Float, Int64
@@ -15,8 +16,7 @@ from auricle.listeners.modeling import AuricleListenerForConditionalGeneration
 from auricle.listeners.turns import Turns
 
 
-@dataclass(frozen=True)
-class Heard:
+class Heard(NamedTuple):
     """What one pass gives. log_probs, other_log_probs: for each of the turns, one value for each answer token, row after row
     (`Turns.by_row` makes a table of them); of `labels` and of `others`. auxiliary: the regression head's view, where there is one.
     """

@@ -30,6 +30,8 @@ def base_listener(config: CalibrateConfig) -> Listener:
 def trainee(config: CalibrateConfig) -> Listener:
     """The base with only the configured parts requiring gradients. Raises ConfigError and EnvironmentSetupError."""
     chosen = config.trainable
+    if chosen.four_bit:
+        check_four_bit(config)
     listener = base_listener(config)
     extractor, data = listener.processor.feature_extractor, config.data
     if (extractor.clip_s, extractor.feature_size, extractor.sampling_rate) != (data.clip_s, data.mels, data.sample_rate_hz):
@@ -38,7 +40,6 @@ def trainee(config: CalibrateConfig) -> Listener:
             f"{extractor.sampling_rate} Hz, but calibrate.data has {data.clip_s:g}, {data.mels}, {data.sample_rate_hz}; set them alike"
         )
     if chosen.four_bit:
-        check_four_bit(config)
         listener.model.language_model = _in_four_bits(config, listener)
     choose_trained(listener, chosen)
     return listener

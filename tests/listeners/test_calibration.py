@@ -99,7 +99,7 @@ def test_a_score_is_learned_as_its_exact_expectation(listener: Listener) -> None
 
 def test_padding_changes_neither_loss_nor_gradients(listener: Listener, clip_set: ClipSet) -> None:
     module = ListenerModule(listener.model, AuxiliaryHead(128))
-    features, lengths = scaled(torch.from_numpy(clip_set.features[:2].astype(np.float32))), torch.from_numpy(clip_set.lengths[:2])
+    features, lengths = scaled(torch.from_numpy(clip_set.features[:2].astype(np.float32))), torch.from_numpy(clip_set.lengths[:2].copy())
     features = torch.nn.functional.pad(features, (0, 100))
     exchanges = [Exchange("What is wrong?", "none", (0,)), Exchange("Describe it.", "It is loud and clear.", (1,))]
     turns = tokenise(exchanges, listener.processor)
@@ -122,7 +122,7 @@ def test_padding_changes_neither_loss_nor_gradients(listener: Listener, clip_set
 
 def test_answers_probabilities_are_those_of_the_model_alone(listener: Listener, clip_set: ClipSet) -> None:
     """Row by row, without padding, through the class that transformers uses."""
-    features, lengths = scaled(torch.from_numpy(clip_set.features[:2].astype(np.float32))), torch.from_numpy(clip_set.lengths[:2])
+    features, lengths = scaled(torch.from_numpy(clip_set.features[:2].astype(np.float32))), torch.from_numpy(clip_set.lengths[:2].copy())
     features = torch.nn.functional.pad(features, (0, 100))
     exchanges = [Exchange("Which is better?", "first", (1, 0)), Exchange("Describe it.", "It is loud and clear.", (1,))]
     turns = tokenise(exchanges, listener.processor)
