@@ -4,7 +4,7 @@ Apart from the modules that they configure, so that the command line can print t
 """
 
 from pathlib import Path
-from typing import Literal
+from typing import Literal, get_args
 
 from pydantic import Field, NonNegativeFloat, PositiveFloat, PositiveInt
 
@@ -14,7 +14,8 @@ from auricle.learning.advantages import AdvantageConfig
 from auricle.learning.config import EngineConfig
 from auricle.listeners.calibration import TrainableConfig
 
-PARTS = ("score", "artefact", "span", "words", "format")
+Part = Literal["score", "artefact", "span", "words", "format"]
+PARTS: tuple[Part, ...] = get_args(Part)
 """The columns of an answer's reward. Which of them count depends on the question (`rewards.applies`)."""
 
 
@@ -40,7 +41,7 @@ class QuestionConfig(Config):
 class AnswerRewardConfig(Config):
     """What an answer earns. Every part lies in 0-1 and is divided by its spread over the step before it is weighted."""
 
-    weights: dict[Literal["score", "artefact", "span", "words", "format"], float] = {
+    weights: dict[Part, float] = {
         "score": 1.0,
         "artefact": 0.7,
         "span": 1.0,

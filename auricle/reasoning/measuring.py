@@ -27,10 +27,10 @@ UNSURE = 3.0
 
 @dataclass(frozen=True)
 class Hearing:
-    """pcc: Pearson of the expected score with the label, by dimension and `overall`. noise_f1, distortion_f1: a main artefact of
-    that family is named where there is one. class_f1: mean over artefacts of the F1 of naming it. span_iou: mean over clips whose
-    artefact has a place in time, 0 where it was not named. long_form: Pearson of the description's verdict with the label. words_f1:
-    of the artefacts named in descriptions. distinct: share of distinct descriptions. unparsable: share of unparsable answers to the open questions.
+    """pcc: Pearson of the expected score with the label, by dimension and `overall`. noise_f1, distortion_f1: a main artefact of that
+    family is named where there is one. class_f1: mean over artefacts of the F1 of naming it. span_iou: mean over clips whose artefact has
+    a place in time, 0 where it was not named. long_form: Pearson of the description's verdict with the label. words_f1: of the artefacts
+    named in descriptions. distinct: share of distinct descriptions. unparsable: share of answers to open questions that do not parse.
     """
 
     clips: int

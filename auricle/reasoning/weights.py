@@ -12,7 +12,8 @@ BASE, ADAPTER = ".base_layer.", ".lora_"
 class WeightSource(Protocol):
     """What `actors.engine.Engine` offers."""
 
-    unwrapped: Any
+    @property
+    def unwrapped(self) -> Any: ...
 
     def weights(self) -> dict[str, np.ndarray]: ...
 
