@@ -26,14 +26,14 @@ from auricle.listeners.quality import MEANINGS, MOS, NISQA_DIMENSIONS
 from auricle.listeners.questions import Question, question
 from auricle.listeners.rated_answers import dimensions_needed, parse_rated
 from auricle.listeners.windows import join, split
-from auricle.listeners.wordings import ABOUT_ONE_DIMENSION, HELD_OUT_WORDINGS, INSTRUCTIONS
+from auricle.listeners.wordings import ABOUT_ONE_DIMENSION, HELD_OUT_WORDINGS, INSTRUCTIONS, Task
 from auricle.signals import align
 
 if TYPE_CHECKING:
     from vllm import RequestOutput, SamplingParams
 
 QuestionTask = Literal["mos_numeric", "dim_numeric", "dim_categ", "multi_dim", "explanatory"]
-LONGEST_TOKENS: dict[QuestionTask, int] = {"mos_numeric": 6, "dim_numeric": 6, "dim_categ": 16, "multi_dim": 96, "explanatory": 256}
+LONGEST_TOKENS: dict[Task, int] = {"mos_numeric": 6, "dim_numeric": 6, "dim_categ": 16, "multi_dim": 96, "explanatory": 256}
 """Longest answers, in tokens of any tokenizer."""
 
 
@@ -206,7 +206,7 @@ class QuestionsJudge(Judge):
             n=options.samples,
             temperature=options.temperature if several else 0.0,
             top_p=options.top_p if several else 1.0,
-            max_tokens=LONGEST_TOKENS[asked.question.task],  # type: ignore[index]
+            max_tokens=LONGEST_TOKENS[asked.question.task],
             seed=seed if several else None,
             structured_outputs=structured_outputs(asked.question) if options.constrain else None,
         )
