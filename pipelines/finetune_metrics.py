@@ -34,7 +34,7 @@ class StepMetrics:
     """Turns step reports into metrics; remembers the last steps, since pools work on several steps at a time."""
 
     def __init__(self, workers: Mapping[str, int], parts: Sequence[str], started_s: float) -> None:
-        """workers: of each pool (rollout, reward, learner). parts: of the reward. started_s: when the phase began, in seconds of the epoch."""
+        """workers: of each pool (rollout, reward, learner). parts: of the reward. started_s: the phase's begin, seconds of the epoch."""
         self._workers, self._parts = workers, tuple(parts)
         self._times: deque[float] = deque([started_s], maxlen=WINDOW + 1)
         self._sums: deque[dict[str, float]] = deque(maxlen=WINDOW)

@@ -45,7 +45,7 @@ def agreement_with_labels(listener: Listener, clips: ClipSet) -> list[AspectAgre
     for aspect in QUALISPEECH_ASPECTS:
         if any(aspect in truth for truth in truths):
             verdicts = expected_scores(listener, aspect_question(aspect), *inputs)
-            scores = [verdict.score if isinstance(verdict, Scored) else np.nan for verdict in verdicts]
+            scores = [verdict.score if isinstance(verdict, Scored) and verdict.score is not None else np.nan for verdict in verdicts]
             found.append(_agreement(aspect, scores, [truth.get(aspect, np.nan) for truth in truths]))
     return found
 

@@ -29,7 +29,7 @@ def courses_of(config: CalibrateConfig) -> dict[str, Course]:
         "questions": partial(_questions, config=config.questions),
         "dimensions": _dimensions,
     }
-    found = {name: _weighted(known[name], weight) for name, weight in config.courses.items() if weight > 0}
+    found: dict[str, Course] = {name: _weighted(known[name], weight) for name, weight in config.courses.items() if weight > 0}
     if not found:
         raise ConfigError(f"calibrate.courses = {config.courses}: give at least one course a weight above 0")
     return found

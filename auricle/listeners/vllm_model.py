@@ -32,14 +32,13 @@ from auricle.listeners.features import AuricleFeatureExtractor
 from auricle.listeners.processing import AuricleListenerProcessor
 from auricle.listeners.prompts import AUDIO
 
-
 FIELDS = {"input_features": MultiModalFieldConfig.batched("audio"), "feature_lengths": MultiModalFieldConfig.batched("audio")}
 """What the model is given for each audio."""
 
 
 class ListenerDataParser(MultiModalDataParser):
-    """Takes ready features too, `{"audio": {"input_features": [audios, mels, frames], "feature_lengths": [audios]}}`: prepared clips are kept
-    as such, and nothing has to be computed for the other answers to one clip."""
+    """Takes ready features too, `{"audio": {"input_features": [audios, mels, frames], "feature_lengths": [audios]}}`: prepared clips are
+    kept as such, and nothing has to be computed for the other answers to one clip."""
 
     def _parse_audio_data(self, data: object) -> ModalityDataItems | None:  # type: ignore[override]
         if isinstance(data, dict):
