@@ -66,7 +66,8 @@ def assembled(config: CalibrateConfig, trained: Mapping[str, Any]) -> Listener:
     """The base listener with trained values (by their names in a `ListenerModule`) in place, adapters merged, in evaluation mode."""
     listener, chosen = base_listener(config), config.trainable
     tuner = _add_adapters(listener.model.language_model, chosen) if chosen.decoder == "lora" else None
-    values = {name.removeprefix(MODEL): torch.as_tensor(value) for name, value in trained.items() if name.startswith(MODEL)}
+    # Copies: what comes from another process is read-only.
+    values = {name.removeprefix(MODEL): torch.tensor(value) for name, value in trained.items() if name.startswith(MODEL)}
     found = listener.model.load_state_dict(values, strict=False)
     if found.unexpected_keys:
         raise ConfigError(f"calibrate: trained values that the listener lacks: {', '.join(found.unexpected_keys[:3])}")
