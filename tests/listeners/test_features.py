@@ -6,7 +6,7 @@ import torch
 from transformers import ASTFeatureExtractor
 
 from auricle.judging.verdict import Failed, Scored, Span
-from auricle.listeners.augmentation import augment
+from auricle.listeners.augmentation import RecordingChains
 from auricle.listeners.encoders import AstEncoder
 from auricle.listeners.features import POWER_FLOOR, AuricleFeatureExtractor, log_mels, mel_centres_hz
 from auricle.listeners.windows import join, split
@@ -56,8 +56,10 @@ def test_our_features_become_those_of_the_pretrained_ast() -> None:
 
 def test_augmentation_limits_the_band_and_is_repeatable() -> None:
     flat = torch.full((64, 80, 10), -4.0)
-    first, second = (augment(flat, np.random.default_rng(5)) for _ in range(2))
+    first, second = (RecordingChains.draw(np.random.default_rng(5), 64, 80).apply(flat, np.arange(64)) for _ in range(2))
     assert torch.equal(first, second)
+    some = RecordingChains.draw(np.random.default_rng(5), 64, 80).apply(flat[:2], np.array([3, 9]))
+    assert torch.equal(some, first[[3, 9]])  # a rank applies the chains of its own clips alone
     loss = (first[:, 40] - first[:, -1]).mean(dim=1)
     assert (loss > 1.5).float().mean() > 0.3
     assert (loss < 1.0).float().mean() > 0.3
