@@ -9,6 +9,7 @@ import importlib.util
 from collections.abc import Mapping
 from typing import Any
 
+import numpy as np
 import torch
 from transformers import AutoModelForCausalLM, PreTrainedModel
 
@@ -67,7 +68,7 @@ def assembled(config: CalibrateConfig, trained: Mapping[str, Any]) -> Listener:
     listener, chosen = base_listener(config), config.trainable
     tuner = _add_adapters(listener.model.language_model, chosen) if chosen.decoder == "lora" else None
     # Copies: what comes from another process is read-only.
-    values = {name.removeprefix(MODEL): torch.tensor(value) for name, value in trained.items() if name.startswith(MODEL)}
+    values = {name.removeprefix(MODEL): torch.from_numpy(np.array(value)) for name, value in trained.items() if name.startswith(MODEL)}
     found = listener.model.load_state_dict(values, strict=False)
     if found.unexpected_keys:
         raise ConfigError(f"calibrate: trained values that the listener lacks: {', '.join(found.unexpected_keys[:3])}")
