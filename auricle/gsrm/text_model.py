@@ -35,6 +35,8 @@ def new_model(tokenizer: PreTrainedTokenizerFast, *, width: int, layers: int, se
         num_key_value_heads=width // HEAD_WIDTH,
         max_position_embeddings=LONGEST_TOKENS,
         tie_word_embeddings=True,
+        # The default of 0.02 is for wide models: at this width attention would stay flat for a thousand steps, and read nothing.
+        initializer_range=0.1,
         bos_token_id=tokenizer.bos_token_id,
         eos_token_id=tokenizer.eos_token_id,
         pad_token_id=tokenizer.pad_token_id,
