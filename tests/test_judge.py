@@ -98,3 +98,22 @@ def test_through_serve_the_verdicts_are_the_same(recordings, capfd):
     served, _ = _lines(capfd)
     assert main(files) == 0
     assert _lines(capfd)[0][0]["verdicts"]["dnsmos"]["score"] == pytest.approx(served[0]["verdicts"]["dnsmos"]["score"], abs=1e-4)
+
+
+def test_the_self_check_needs_no_files_and_writes_a_page_to_listen_on(tmp_path, capfd):
+    small = ["check.clips=3", "check.artefacts=['noise']", "check.clip_s=1.5", "check.languages=['de']"]
+    settings = [part for one in small for part in ("--set", one)]
+    status = main(["--self-check", "--judge", "si_sdr", "--output", str(tmp_path), *settings])
+    found = json.loads((tmp_path / "check.json").read_text())["findings"]
+    passed = {finding["probe"]: finding["passed"] for finding in found}
+    assert status == int(False in passed.values())
+    assert passed["anchors"]
+    assert passed["loudness"]
+    assert passed["paraphrase"] is None
+    assert "Self-check" in (tmp_path / "check.html").read_text()
+    assert "anchors" in capfd.readouterr().out
+
+
+def test_no_files_and_no_check_is_an_error_with_the_cure(capfd):
+    assert main([]) == 1
+    assert "--self-check" in capfd.readouterr().err
