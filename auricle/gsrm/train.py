@@ -38,7 +38,7 @@ IGNORED = -100
 class Recipe:
     """How it is trained. steps of `batch` pairs, the shorter and longer ones sorted into batches of about one length."""
 
-    steps: int = 350
+    steps: int = 1_500
     batch: int = 16
     learning_rate: float = 4e-3
     width: int = 64
