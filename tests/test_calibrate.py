@@ -4,6 +4,7 @@ import json
 from pathlib import Path
 
 import pytest
+import ray
 
 from auricle.listeners.assets import default_listener
 from pipelines.calibrate import main
@@ -16,6 +17,7 @@ SMALL = [
 
 
 def test_it_trains_saves_and_says_when_there_is_nothing_to_report(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    ray.shutdown()  # the verb starts its own; the session's comes back with its next user
     places = ["--set", f"calibrate.output={tmp_path / 'run'}", "--set", f"calibrate.cache={tmp_path / 'cache'}"]
     assert main([*SMALL, *places]) == 1
     assert "train it longer" in capsys.readouterr().err
@@ -34,6 +36,7 @@ def test_the_report_on_the_shipped_listener(tmp_path: Path, capsys: pytest.Captu
 
 @pytest.mark.slow
 def test_training_goes_on_from_the_shipped_listener_with_aspects_and_tasks(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    ray.shutdown()  # the verb starts its own; the session's comes back with its next user
     places = ["--set", f"calibrate.output={tmp_path / 'run'}", "--set", f"calibrate.cache={tmp_path / 'cache'}"]
     start = ["--set", f"calibrate.start={default_listener()}", "--set", "learner_pool.ranks=2"]
     gentle = ["--set", "calibrate.training.learning_rate=1e-6"]

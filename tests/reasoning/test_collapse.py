@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 import torch
+from deepspeed.utils import groups
 
 from actors.answer_learner import AnswerLearner
 from auricle.listeners.answers import SCORES
@@ -55,6 +56,12 @@ def scored(learner: AnswerLearner, step: int, config: AnswerRewardConfig) -> dic
         "frames": np.full(rows, 300),
         "parts": parts,
     }
+
+
+@pytest.fixture(autouse=True)
+def _no_lost_groups() -> None:
+    """An engine of vLLM that an earlier test closed in this process took torch's groups with it; DeepSpeed still holds one of them."""
+    groups._release_process_group_references()
 
 
 def test_the_alarm_catches_the_collapse_to_one_score_under_l2() -> None:
