@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 EXAMPLES = [
     "auricle finetune --preset tiny --set scenes.folder=corpus/tiny-A",
-    "auricle finetune --set run.name=adapt --set scenes.folder=corpus/tiny-B --set scenes.train_targets=false --set scenes.labelled=corpus/tiny-A",
+    "auricle finetune --set scenes.folder=corpus/tiny-B --set scenes.train_targets=false --set scenes.labelled=corpus/tiny-A",
     "auricle finetune --resume runs/demo",
     "auricle finetune --resume runs/demo --set finetune.steps=200",
     "ray job submit --working-dir . -- python -m pipelines.finetune --preset avsec4",
