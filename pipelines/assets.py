@@ -46,7 +46,7 @@ RECIPES = {
         Path("runs/enhancer/best"),
         resume=Path("runs/enhancer"),
     ),
-    "listener": Recipe(("auricle calibrate",), Path("runs/listener/listener")),
+    "listener": Recipe(("auricle calibrate --set calibrate.cache=build/listener-data",), Path("runs/listener/listener")),
     "sentiment": Recipe(
         (
             "python -m auricle.judging.train_sentiment --labels build/listener-data/train-*/labels.jsonl "

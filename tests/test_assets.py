@@ -26,7 +26,7 @@ def test_the_card_gives_the_commands_that_make_it(name: str) -> None:
 def test_dry_run_shows_the_commands_and_makes_nothing(capsys: pytest.CaptureFixture[str]) -> None:
     assert assets.main(["listener", "--noise", "my noises", "--dry-run"]) == 0
     assert capsys.readouterr().out.splitlines() == [
-        "$ auricle calibrate --noise 'my noises'",
+        "$ auricle calibrate --set calibrate.cache=build/listener-data --noise 'my noises'",
         "$ cp runs/listener/listener/* auricle/assets/listener/",
     ]
 
