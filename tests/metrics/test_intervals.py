@@ -47,6 +47,13 @@ def test_a_correlation_stays_within_its_range_with_few_clusters():
     assert -1.0 <= estimate.low < estimate.value < estimate.high <= 1.0
 
 
+def test_a_correlation_of_two_clusters_has_an_interval():
+    left, speakers = np.arange(12.0), list(np.repeat(np.arange(2), 6))
+    estimate = statistic_interval(pearson, left, left + np.random.default_rng(6).normal(size=12), speakers, resamples=50)
+    assert -1.0 <= estimate.low <= estimate.value <= estimate.high <= 1.0
+    assert estimate.clusters == 2
+
+
 def test_clusters_widen_the_interval_when_their_rows_repeat():
     values = np.random.default_rng(1).normal(size=12)
     repeated, speakers = np.repeat(values, 10), np.repeat(np.arange(12), 10)
