@@ -82,7 +82,9 @@ def _passed_before(settings: Settings, ask: Ask, sound: Sound, voting: Sequence[
     """Where it is remembered that this very panel passed; None where a judge with a vote does not say what it is."""
     panel: PanelConfig = settings.panel
     answer = ask([request(sound)])[0]
-    identities = [(answer[name].get("prompt_hash", ""), answer[name].get("model_hash", "")) for name in voting]
+    # A judge of words is what the one it reads is, too, whether that one has a vote or not.
+    heard = [*voting, *(judge.reads for judge in panel.judges if judge.reads and judge.name in voting)]
+    identities = [(answer[name].get("prompt_hash", ""), answer[name].get("model_hash", "")) for name in heard]
     if not all(prompt and model for prompt, model in identities):
         return None
     own = [judge.model_dump(mode="json", include={"name", "kind", "options", "weights", "reads"}) for judge in panel.judges]

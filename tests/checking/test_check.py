@@ -9,11 +9,11 @@ from auricle.checking.check import check_judges
 from auricle.checking.config import CheckConfig
 from auricle.checking.languages import SENTENCES, sentence
 from auricle.checking.people import beside_people
-from auricle.checking.sounds import CLEAN, HEAVY, LIGHT, RATE_HZ, short_sounds, whole_sounds
+from auricle.checking.sounds import CLEAN, HEAVY, LIGHT, RATE_HZ, one_sound, short_sounds, whole_sounds
 from auricle.errors import ConfigError, JudgeError
 from auricle.judging.local import LocalPanel
 from auricle.judging.panel import JudgeConfig, PanelConfig
-from pipelines.finetune_check import check_before_the_run
+from pipelines.finetune_check import _passed_before, check_before_the_run
 from pipelines.reporting.check import markdown, save
 from pipelines.settings import Settings
 
@@ -150,6 +150,18 @@ def test_a_panel_that_passed_is_remembered_by_what_it_is(tmp_path, monkeypatch):
     _before("anonymous", tmp_path, monkeypatch, [], calls)
     _before("anonymous", tmp_path, monkeypatch, [], calls)
     assert sum(calls) > 2 * len(short_sounds(CONFIG))
+
+
+def test_what_passed_is_forgotten_when_the_judge_whose_words_are_read_changes():
+    listener = JudgeConfig(name="ear", kind="tests.checking.ears:Ear", weights={})
+    reader = JudgeConfig(name="words", kind="vader", reads="ear")
+    settings = Settings(panel=PanelConfig(judges=(listener, reader)), check=CONFIG)
+
+    def known(model):
+        answer = {"ear": {"prompt_hash": "p", "model_hash": model}, "words": {"prompt_hash": "p", "model_hash": "m"}}
+        return _passed_before(settings, lambda requests: [answer], one_sound(CONFIG), ["words"])
+
+    assert known("one") == known("one") != known("another")
 
 
 def test_a_judge_without_a_vote_is_not_refused(tmp_path, monkeypatch):
