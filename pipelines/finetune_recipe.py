@@ -10,7 +10,7 @@ from actors.learner import PolicyLearner
 from actors.stream import Stage, StreamPlan, enhancement_stages
 from auricle.enhancers.checkpoint import load_enhancer
 from auricle.errors import ConfigError
-from auricle.judging.panel import part_names, part_weights
+from auricle.judging.panel import JudgeConfig, part_names, part_weights
 from auricle.judging.registry import find_judge
 from auricle.learning.schedule import RolloutSchedule
 from pipelines.finetune_scenes import FinetuneScenes
@@ -29,7 +29,13 @@ def enhancer_recipe(settings: Settings, scenes: FinetuneScenes, enhancer_folder:
             "learner.anchor_gamma is above 0, but no training scene has a clean target: set it to 0 for unlabelled clips, or name a "
             "labelled corpus beside them (--set scenes.labelled=PATH)"
         )
-    compares = any(find_judge(judge.kind_or_name).needs_reference for judge in settings.panel.judges)
+    comparing = [judge for judge in settings.panel.judges if _compares(judge)]
+    voting = [judge.name for judge in comparing if any(judge.weights.values())]
+    if voting and any(scene.target is None for scene in [*scenes.train, *scenes.dev]):
+        raise ConfigError(
+            f"panel.judges: {', '.join(voting)} need clean targets, which some training or held-out scenes lack: every rollout of theirs "
+            "would be dropped; take the vote (weights = {}), or use labelled scenes alone"
+        )
     by_reference = learner.resolved_advantages().baseline == "reference"
 
     def stages(plan: StreamPlan, store: Any) -> Sequence[Stage]:
@@ -44,7 +50,7 @@ def enhancer_recipe(settings: Settings, scenes: FinetuneScenes, enhancer_folder:
             panel_app=panel_app,
             staleness=settings.staleness,
             store=store,
-            with_target=learner.anchor_gamma > 0 or compares,
+            with_target=learner.anchor_gamma > 0 or bool(comparing),
             with_reference=by_reference or any(judge.relative for judge in settings.panel.judges),
             precision=learner.precision,
         )
@@ -64,6 +70,10 @@ def enhancer_recipe(settings: Settings, scenes: FinetuneScenes, enhancer_folder:
         columns=tuple(columns),
         part_names=part_names(settings.panel),
     )
+
+
+def _compares(judge: JudgeConfig) -> bool:
+    return find_judge(judge.kind_or_name).needs_reference or bool(judge.options.get("double_ended"))
 
 
 def _pretrained_weights(enhancer_folder: str) -> dict[str, np.ndarray]:

@@ -1,0 +1,38 @@
+"""What the enhancer's recipe asks of the scenes before any pool starts."""
+
+from pathlib import Path
+
+import pytest
+
+from actors.stream import plan_stream
+from auricle.errors import ConfigError
+from auricle.judging.panel import JudgeConfig, PanelConfig
+from auricle.learning.config import LearnerConfig
+from auricle.learning.schedule import RolloutSchedule
+from auricle.scenes.scene import Scene
+from pipelines.finetune_recipe import enhancer_recipe
+from pipelines.finetune_scenes import FinetuneScenes
+from pipelines.settings import Settings
+
+LABELLED = [Scene(f"labelled-{place}", "train", Path("mix.wav"), target=Path("target.wav")) for place in range(8)]
+UNLABELLED = [Scene(f"S{place}", "train", Path("mix.wav")) for place in range(8)]
+
+
+def recipe(train, dev=LABELLED, **judge):
+    panel = PanelConfig(judges=(JudgeConfig(**judge),))
+    return enhancer_recipe(Settings(panel=panel, learner=LearnerConfig(anchor_gamma=0.0)), FinetuneScenes(train, dev), "enhancer", "panel")
+
+
+def test_a_voting_judge_that_compares_refuses_scenes_without_targets():
+    for train, dev in ((UNLABELLED + LABELLED, LABELLED), (LABELLED, UNLABELLED)):
+        with pytest.raises(ConfigError, match="stoi need clean targets"):
+            recipe(train, dev, name="stoi")
+    recipe(UNLABELLED + LABELLED, name="stoi", weights={})
+    recipe(UNLABELLED, UNLABELLED, name="listener")
+
+
+def test_a_double_ended_listener_is_given_targets():
+    plan = plan_stream(RolloutSchedule(0, 8, 8, 4), 0, 1, 1, 1)
+    for options, given in (({"double_ended": True}, True), ({}, False)):
+        rollouts, _ = recipe(LABELLED, name="listener", options=options).stages(plan, None)
+        assert rollouts.keywords["with_target"] is given
