@@ -60,6 +60,11 @@ class GuardWatch:
             raise ConfigError(
                 f"guard.metrics = {list(guard.metrics)}: all need clean targets, and the held-out scenes have none; add dnsmos_fast_ovrl"
             )
+        if unguarded := [name for name in guard.metrics if name not in guard.tolerance]:
+            missing = f"guard.tolerance = {guard.tolerance} has no value for {', '.join(unguarded)}"
+            if len(unguarded) == len(set(guard.metrics)):
+                raise ConfigError(f"{missing}: no fall would ever stop the run; give a tolerance for one of them at least")
+            self._note(f"{missing}: measured, but no fall of it stops the run")
         self.watch_with(
             GuardMeter,
             spread_choice(scenes, guard.scenes),
