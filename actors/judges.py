@@ -60,16 +60,20 @@ class JudgeReplica:
         return [[next(verdicts) for _ in block] for block in blocks]
 
     async def _judged(self, clips: list[JudgeClip]) -> list[Verdict]:
+        return await asyncio.get_running_loop().run_in_executor(self._threads, self._timed, clips)
+
+    def _timed(self, clips: list[JudgeClip]) -> list[Verdict]:
+        """In a thread: a call that waits for one is not at work, and one that its caller gave up still is."""
         call = object()
         self._busy[call] = time.monotonic()
         try:
-            return await asyncio.get_running_loop().run_in_executor(self._threads, judge_safely, self._judge, clips)
+            return judge_safely(self._judge, clips)
         finally:
             del self._busy[call]
 
     def check_health(self) -> None:
         """Called by Serve. Raises where this replica has to be replaced."""
-        busy_s = time.monotonic() - min(self._busy.values(), default=time.monotonic())
+        busy_s = time.monotonic() - min(list(self._busy.values()), default=time.monotonic())
         if busy_s > HANG_FACTOR * self._config.deadline_s:
             raise JudgeError(
                 f"judge {self._config.name!r} has been at one batch for {busy_s:.0f} s; its deadline is {self._config.deadline_s:g} s"
