@@ -65,7 +65,8 @@ def run_verb(
     arguments = parser.parse_args(argv)
     try:
         settings = load_settings(arguments.preset, arguments.assignments)
-        check_deadlines(settings)
+        if not getattr(arguments, "resume", None):  # a resumed run has settings of its own, which it checks
+            check_deadlines(settings)
         if arguments.dry_run:
             sys.stdout.write(to_toml(settings))
             return EXIT_OK

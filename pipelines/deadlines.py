@@ -2,6 +2,7 @@
 
     judges (reader after the read one) < reward.timeout_s < finetune.step_timeout_s < rollout.gate_timeout_s, learner_pool.call_timeout_s
                                          finetune.call_timeout_s < finetune.step_timeout_s
+    reason.call_timeout_s < reason.step_timeout_s < reason.answers.gate_timeout_s, learner_pool.call_timeout_s
 
 A judge that hangs costs its clips their verdicts; were the block's deadline shorter, every judge's verdicts would be lost with it, and were
 the step's, the whole phase. Rollouts at the gate, and ranks that wait for one another, wait for the slowest step.
@@ -14,6 +15,7 @@ from pipelines.settings import Settings
 def check_deadlines(settings: Settings) -> None:
     """Raises ConfigError naming every key that has to be larger, and than what."""
     step = ("finetune.step_timeout_s", settings.finetune.step_timeout_s)
+    reason = ("reason.step_timeout_s", settings.reason.step_timeout_s)
     block = ("reward.timeout_s", settings.reward.timeout_s)
     ladder = (
         (("the longest of panel.judges' deadline_s (a reader's with that of the judge it reads)", settings.panel.longest_s), block),
@@ -21,6 +23,9 @@ def check_deadlines(settings: Settings) -> None:
         (("finetune.call_timeout_s", settings.finetune.call_timeout_s), step),
         (step, ("rollout.gate_timeout_s", settings.rollout.gate_timeout_s)),
         (step, ("learner_pool.call_timeout_s", settings.learner_pool.call_timeout_s)),
+        (("reason.call_timeout_s", settings.reason.call_timeout_s), reason),
+        (reason, ("reason.answers.gate_timeout_s", settings.reason.answers.gate_timeout_s)),
+        (reason, ("learner_pool.call_timeout_s", settings.learner_pool.call_timeout_s)),
     )
     faults = [
         f"{outer} = {outer_s:g} must be larger than {inner} = {inner_s:g}"

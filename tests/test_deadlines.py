@@ -20,6 +20,7 @@ def test_presets_and_defaults_fire_from_the_inside_out(preset):
         ("finetune.step_timeout_s=140", "finetune.step_timeout_s = 140 must be larger than reward.timeout_s = 150"),
         ("rollout.gate_timeout_s=200", "rollout.gate_timeout_s = 200 must be larger than finetune.step_timeout_s = 300"),
         ("learner_pool.call_timeout_s=300", "learner_pool.call_timeout_s = 300 must be larger"),
+        ("reason.step_timeout_s=1000", "reason.answers.gate_timeout_s = 900 must be larger than reason.step_timeout_s = 1000"),
         ("reward.clients=16", "panel.max_ongoing_requests = 64 must be larger than reward.clients x reward.blocks_in_flight = 64"),
     ],
 )
@@ -28,3 +29,8 @@ def test_a_deadline_that_would_fire_too_early_is_named(assignment, says, capsys)
         check_deadlines(load_settings("tiny", [assignment]))
     assert main(["--dry-run", "--set", assignment]) == 1
     assert says in capsys.readouterr().err
+
+
+def test_a_resumed_run_is_not_measured_by_a_preset_that_is_not_its_own(tmp_path, capsys):
+    assert main(["--resume", str(tmp_path), "--set", "reward.timeout_s=400"]) == 1  # too long for `tiny`
+    assert "no run there" in capsys.readouterr().err
