@@ -77,9 +77,7 @@ def finetune(settings: Settings, run: "RunFolder", scenes: "FinetuneScenes") -> 
         display = stack.enter_context(Display(settings.run.name, settings.finetune.steps))
         display.phase("starting Ray")
         stack.enter_context(cluster(settings.cluster, namespace="auricle"))
-        # Absolute: a relative path is another one in a worker's working folder.
-        inputs = [settings.scenes.folder, *([settings.finetune.enhancer] if settings.finetune.enhancer else [])]
-        require_shared(run.path, [path.absolute() for path in inputs])
+        require_shared(run.path, inputs(settings))
         job = stack.enter_context(FinetuneJob(settings, run, scenes, tracker, display))
         stack.enter_context(stop_on_signals(job))
         outcome = follow_to_the_end(job)
@@ -87,6 +85,12 @@ def finetune(settings: Settings, run: "RunFolder", scenes: "FinetuneScenes") -> 
         if outcome.exit_status != EXIT_OK:
             tracker.end_status = "KILLED" if outcome.exit_status == EXIT_INTERRUPTED else "FINISHED"
         return outcome
+
+
+def inputs(settings: Settings) -> list[Path]:
+    """What every node has to find. Absolute: a relative path is another one in a worker's working folder."""
+    named = (settings.scenes.folder, settings.scenes.labelled, settings.finetune.enhancer)
+    return [path.absolute() for path in named if path is not None]
 
 
 def follow_to_the_end(job: "StreamJob") -> "Outcome":

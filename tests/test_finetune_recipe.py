@@ -10,9 +10,10 @@ from auricle.judging.panel import JudgeConfig, PanelConfig
 from auricle.learning.config import LearnerConfig
 from auricle.learning.schedule import RolloutSchedule
 from auricle.scenes.scene import Scene
+from pipelines.finetune import inputs
 from pipelines.finetune_recipe import enhancer_recipe
 from pipelines.finetune_scenes import FinetuneScenes
-from pipelines.settings import Settings
+from pipelines.settings import ScenesSettings, Settings
 
 LABELLED = [Scene(f"labelled-{place}", "train", Path("mix.wav"), target=Path("target.wav")) for place in range(8)]
 UNLABELLED = [Scene(f"S{place}", "train", Path("mix.wav")) for place in range(8)]
@@ -36,3 +37,8 @@ def test_a_double_ended_listener_is_given_targets():
     for options, given in (({"double_ended": True}, True), ({}, False)):
         rollouts, _ = recipe(LABELLED, name="listener", options=options).stages(plan, None)
         assert rollouts.keywords["with_target"] is given
+
+
+def test_every_node_has_to_find_the_labelled_corpus_too():
+    settings = Settings(scenes=ScenesSettings(folder=Path("new"), labelled=Path("old")))
+    assert inputs(settings) == [Path("new").absolute(), Path("old").absolute()]
