@@ -91,6 +91,9 @@ class SleepLearner:
         """The enhancer's weights."""
         return self._weights
 
+    def export(self, folder: Path, weights: Mapping[str, np.ndarray]) -> None:
+        """The enhancer is as it was: nothing to write."""
+
     def save(self, folder: str | Path) -> None:
         """Nothing to save."""
 
