@@ -159,8 +159,9 @@ class RunCoordinator:
 
     def _decide(self, step: int) -> Directive:
         done = step + 1 >= self._end_step
-        spent = self._budget.verdict(self._counts)
-        reason = "done" if done else (f"failure budget: {spent}" if spent else self._stop_reason)
+        spent = self._budget.verdict(self._counts, last=done)
+        # A short run that dropped nearly everything has reached its last step, but it is not done.
+        reason = f"failure budget: {spent}" if spent else ("done" if done else self._stop_reason)
         checkpoint = bool(reason) or (step + 1) % self._checkpoint_every == 0 or step + 1 == self._phase_end_step
         return Directive(checkpoint=checkpoint, stop=bool(reason), reason=reason)
 

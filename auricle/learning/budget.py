@@ -32,14 +32,14 @@ class FailureBudget:
         """Rollouts looked at."""
         return self.config.window or STEPS * self.global_batch
 
-    def verdict(self, counts: list[tuple[int, int]]) -> str:
-        """A sentence where the budget is spent, else an empty string."""
+    def verdict(self, counts: list[tuple[int, int]], *, last: bool = False) -> str:
+        """A sentence where the budget is spent, else an empty string. last: nothing follows, so what there is has to do for a window."""
         dropped = ended = 0
         for step_dropped, step_ended in reversed(counts):
             dropped, ended = dropped + step_dropped, ended + step_ended
             if ended >= self.window:
                 break
-        if ended < self.window or dropped <= self.config.share * ended:
+        if (ended < self.window and not last) or dropped <= self.config.share * ended:
             return ""
         return (
             f"{dropped} of the last {ended} rollouts were dropped, more than the {self.config.share:.0%} that failure_budget.share allows; "

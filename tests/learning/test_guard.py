@@ -98,3 +98,11 @@ def test_the_failure_budget_grows_with_the_batch():
     assert budget.verdict([(200, 256)]) == ""  # one step is no verdict on a judge
     assert budget.verdict(one_bad_step) == ""
     assert "of the last 2048 rollouts" in budget.verdict([(60, 256)] * 8)
+
+
+def test_a_run_shorter_than_the_window_is_judged_at_its_end():
+    budget = FailureBudget(FailureBudgetConfig(share=0.2), global_batch=16)
+    assert budget.verdict([(16, 16)] * 3) == ""
+    assert "48 of the last 48 rollouts were dropped" in budget.verdict([(16, 16)] * 3, last=True)
+    assert budget.verdict([(1, 16)] * 3, last=True) == ""
+    assert budget.verdict([], last=True) == ""
