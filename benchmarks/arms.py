@@ -21,6 +21,9 @@ PRETRAINED = "pretrained"
 DESCRIPTIVE = ("scene_id", "speaker", "snr_db", "snr_band", "interferer", "condition", "system", "failures", "words", "seed")
 STOPPED_BY_GUARD = 3
 
+INTERRUPTION = 20.0
+"""A gap between two steps that is as many times the usual one is time in which the run did not run."""
+
 Change = dict[str, object]
 """mean, low, high (95 %), seeds (each one's mean), clips."""
 
@@ -31,10 +34,12 @@ class ArmError(Exception):
 
 def finetuned(run: Path, preset: str, settings: Sequence[str]) -> Path:
     """The main job in the folder `run` (its parent and name go before `settings`); done, or stopped by its guard. Returns `run`."""
-    if not (run / "report.html").exists():
+    ended = run / "arm.done"  # a report is written after an interruption, too
+    if not ended.exists():
         begun = (run / "config.toml").exists()
         own = [f"run.folder={run.parent}", f"run.name={run.name}", *settings]
         verb("finetune", preset, [] if begun else own, *(["--resume", str(run)] if begun else []), allowed=(0, STOPPED_BY_GUARD))
+        ended.touch()
     return run
 
 
@@ -80,9 +85,10 @@ def verb(name: str, preset: str, settings: Sequence[str], *more: str, allowed: t
 
 
 def minutes_of(run: Path) -> float:
-    """Wall-clock minutes from the first learner step of a run to its last."""
-    times = [record["time_s"] for record in RunFolder(run).lines("metrics.jsonl")]
-    return max(0.1, (max(times) - min(times)) / 60)
+    """Wall-clock minutes from the first learner step of a run to its last; an interruption between two steps counts as a usual step."""
+    gaps = np.diff(sorted(record["time_s"] for record in RunFolder(run).lines("metrics.jsonl")))
+    usual = float(np.median(gaps)) if len(gaps) else 0.0
+    return max(0.1, float(np.where(gaps > INTERRUPTION * usual, usual, gaps).sum()) / 60)
 
 
 def read_rows(path: Path) -> list[dict[str, str]]:

@@ -11,7 +11,7 @@ from auricle.config import build
 from auricle.judging.panel import PanelConfig
 from auricle.judging.registry import check_options
 from benchmarks import panels
-from benchmarks.arms import PRETRAINED, interval_text, read_rows, summarise
+from benchmarks.arms import PRETRAINED, interval_text, minutes_of, read_rows, summarise
 from pipelines.command import load_settings
 from pipelines.deadlines import check_deadlines
 
@@ -100,3 +100,13 @@ def test_the_table_marks_what_an_arm_was_rewarded_by(tables, tmp_path, capsys):
     assert "+0.215" in row
     assert json.loads((tmp_path / "panels.json").read_text())["results"]["dnsmos"]["pesq"]["clips"] == 7
     assert "dnsmos" in capsys.readouterr().out
+
+
+def test_time_in_which_a_run_was_interrupted_is_not_given_to_the_control(tmp_path):
+    times = [10.0 * step for step in range(13)]
+    lines = [json.dumps({"step": step, "time_s": time_s}) for step, time_s in enumerate(times)]
+    (tmp_path / "metrics.jsonl").write_text("\n".join(lines) + "\n")
+    assert minutes_of(tmp_path) == pytest.approx(2.0)
+    lines = [json.dumps({"step": step, "time_s": time_s + 3600.0 * (step > 5)}) for step, time_s in enumerate(times)]
+    (tmp_path / "metrics.jsonl").write_text("\n".join(lines) + "\n")
+    assert minutes_of(tmp_path) == pytest.approx(2.0)
