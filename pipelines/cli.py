@@ -1,5 +1,6 @@
 """`auricle VERB ...`: finds the verb's module and hands over. Verbs are imported only when called, so that `--help` is quick."""
 
+import difflib
 import importlib
 import sys
 from collections.abc import Sequence
@@ -40,7 +41,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 0
     verb, *rest = arguments
     if verb not in VERBS:
-        sys.stderr.write(f"auricle: no verb {verb!r}\n\n{usage()}")
+        near = difflib.get_close_matches(verb, VERBS, n=1)
+        sys.stderr.write(f"auricle: no verb {verb!r}{f'; did you mean {near[0]!r}?' if near else ''}\n\n{usage()}")
         return 2
     return importlib.import_module(f"pipelines.{verb}").main(rest)
 

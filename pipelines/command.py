@@ -65,9 +65,11 @@ def run_verb(
     arguments = parser.parse_args(argv)
     try:
         settings = load_settings(arguments.preset, arguments.assignments)
-        if not getattr(arguments, "resume", None):  # a resumed run has settings of its own, which it checks
+        resumed = getattr(arguments, "resume", None)
+        if not resumed:  # a resumed run has settings of its own, which it checks
             check_deadlines(settings)
         if arguments.dry_run:
+            settings = load_settings(str(Path(resumed) / "config.toml"), arguments.assignments) if resumed else settings
             sys.stdout.write(to_toml(settings))
             return EXIT_OK
         return story(arguments, settings) or EXIT_OK

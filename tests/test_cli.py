@@ -5,6 +5,7 @@ import importlib.util
 import subprocess
 import sys
 import tomllib
+from pathlib import Path
 
 import pytest
 
@@ -68,7 +69,16 @@ def test_usage_lists_every_verb(capsys: pytest.CaptureFixture[str]) -> None:
 
 def test_unknown_verb_is_a_usage_error(capsys: pytest.CaptureFixture[str]) -> None:
     assert cli.main(["fintune"]) == 2
-    assert "no verb 'fintune'" in capsys.readouterr().err
+    assert "no verb 'fintune'; did you mean 'finetune'?" in capsys.readouterr().err
+
+
+def test_dry_run_of_a_resumed_run_prints_its_own_configuration(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "config.toml").write_text('[run]\nname = "mine"\n')
+    assert cli.main(["finetune", "--resume", str(tmp_path), "--dry-run", "--set", "finetune.steps=7"]) == 0
+    resolved = build(Settings, tomllib.loads(capsys.readouterr().out), source="dry run")
+    assert (resolved.run.name, resolved.finetune.steps) == ("mine", 7)
+    assert cli.main(["finetune", "--resume", str(tmp_path / "none"), "--dry-run"]) == 1
+    assert "config.toml" in capsys.readouterr().err
 
 
 def test_help_needs_none_of_the_heavy_libraries() -> None:
