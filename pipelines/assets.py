@@ -1,8 +1,8 @@
 """`make assets`: the checkpoints that come with Auricle, made anew by the commands of their model cards.
 
-    corpus synth --> pretrain ---------> auricle/assets/enhancer
-    calibrate -------------------------> auricle/assets/listener
-      its clips' descriptions ---------> auricle/assets/sentiment
+    corpus synth --> pretrain --------------> auricle/assets/enhancer
+      its corpus and itself --> calibrate --> auricle/assets/listener
+      that one's clips' descriptions -------> auricle/assets/sentiment
 
 About an hour on two cores. A model card is written by hand and stays: compare its figures with what the commands print.
 """
@@ -46,7 +46,10 @@ RECIPES = {
         Path("runs/enhancer/best"),
         resume=Path("runs/enhancer"),
     ),
-    "listener": Recipe(("auricle calibrate --set calibrate.cache=build/listener-data",), Path("runs/listener/listener")),
+    "listener": Recipe(
+        ("auricle calibrate --set calibrate.cache=build/listener-data --set calibrate.enhanced.scenes=corpus/enhancer-A",),
+        Path("runs/listener/listener"),
+    ),
     "sentiment": Recipe(
         (
             "python -m auricle.judging.train_sentiment --labels build/listener-data/train-*/labels.jsonl "
