@@ -40,6 +40,7 @@ class GuardMeter:
         self._metrics, self._panel, self._timeout_s = tuple(metrics), panel, timeout_s
         self._handle = serve.get_app_handle(app_name)
         self._scenes, self._places = len(scenes), list[int]()
+        self._speakers = tuple(scene.speaker or scene.scene_id for scene in scenes)
         self._clips = self._load(scenes, clip_s)
 
     def measure(self, step: int, checkpoint: str | None) -> Measurement:
@@ -52,7 +53,8 @@ class GuardMeter:
         scores = {name: [_number(answer.values.get(name)) for answer in answers] for name in self._metrics}
         parts, panel = self._ask_panel(enhanced)
         known = {name: values for name, values in scores.items() if not np.all(np.isnan(values))}
-        return Measurement(step, {name: self._in_place(values) for name, values in {"panel": panel, **parts, **known}.items()})
+        scores = {"panel": panel, **parts, **known}
+        return Measurement(step, {name: self._in_place(values) for name, values in scores.items()}, self._speakers)
 
     @torch.no_grad()
     def enhance(self) -> list[np.ndarray]:

@@ -2,13 +2,14 @@
 
 Invariants:
 - Every judgement is made against the pretrained policy's measurement (step 0): before that one is there, others only wait on disk.
-- A measurement that fails is said and made again; MOST_LOST failures in a row stop the run rather than let it go on unguarded.
+- A measurement that fails, that takes longer than `guard.timeout_s`, or in which panel or guards gave no score at all is lost: that is
+  said, and it is made again; MOST_LOST in a row stop the run rather than let it go on unguarded.
 - What measurements mean is worked out anew from those on disk, so that a resumed run judges as the first would have.
 """
 
-import math
 import time
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +19,8 @@ from ray.exceptions import RayError
 from actors.cluster import ON_HEAD
 from actors.guard import GuardMeter
 from auricle.errors import ConfigError
-from auricle.learning.guard import GuardMonitor, Judgement, Measurement
+from auricle.judging.panel import PanelConfig
+from auricle.learning.guard import GuardMonitor, Judgement, Measurement, emptiness
 from auricle.metrics.scoring import check_metrics
 from auricle.scenes.choice import spread_choice
 from auricle.scenes.scene import Scene
@@ -46,11 +48,13 @@ class GuardWatch:
     ) -> None:
         self._settings, self._run, self._tracker, self._display = settings, run, tracker, display
         self._note, self._stop = note, stop
+        self._start_meter: Callable[[], Any] = lambda: None
         self._meter: Any = None
         self._export = "enhancer"
         self._running: dict[Any, tuple[int, Path | None]] = {}
         self._lost = 0
-        self.fooled = ""
+        self._began_s = time.monotonic()
+        self.fooled, self.unguarded = "", ""
 
     def start(self, scenes: Sequence[Scene], enhancer_folder: str, panel_app: str) -> None:
         """Start the meter on scenes spread evenly over the held-out ones. Raises ConfigError where nothing could be watched."""
@@ -65,6 +69,11 @@ class GuardWatch:
             if len(unguarded) == len(set(guard.metrics)):
                 raise ConfigError(f"{missing}: no fall would ever stop the run; give a tolerance for one of them at least")
             self._note(f"{missing}: measured, but no fall of it stops the run")
+        if voting := optimised_guards(guard.metrics, self._settings.panel):
+            self._note(
+                f"guard.metrics: {', '.join(voting)} is optimised, too (a judge of panel.judges votes with it), so it is no independent "
+                "check of the reward: what a judge gains by being fooled it shows as a rise"
+            )
         self.watch_with(
             GuardMeter,
             spread_choice(scenes, guard.scenes),
@@ -79,8 +88,9 @@ class GuardWatch:
     def watch_with(self, meter: type, *arguments: Any, export: str = "enhancer") -> None:
         """Start a meter: an actor with `measure(step, folder)`. export: the folder that it reads within a checkpoint."""
         # Restarted whenever it dies: without it the run would go on unguarded.
-        self._meter = ray.remote(num_cpus=0.1, max_restarts=-1, resources=ON_HEAD)(meter).remote(*arguments)
-        self._export = export
+        actor = ray.remote(num_cpus=0.1, max_restarts=-1, resources=ON_HEAD)(meter)
+        self._start_meter, self._export = partial(actor.remote, *arguments), export
+        self._meter = self._start_meter()
 
     @property
     def measuring(self) -> set[int]:
@@ -89,12 +99,15 @@ class GuardWatch:
 
     def measure(self, step: int, checkpoint: Path | None) -> None:
         """Ask for the measurement of a checkpoint (None: the pretrained policy)."""
+        if not self._running:
+            self._began_s = time.monotonic()
         folder = None if checkpoint is None else str(checkpoint / self._export)
         self._running[self._meter.measure.remote(step, folder)] = (step, checkpoint)
 
     def measure_what_is_missing(self, checkpoint: tuple[int, Path] | None) -> None:
         """The starting point, and a checkpoint that was written but not measured before the run broke."""
-        known = {measurement.step for measurement in self._run.measurements()} | self.measuring
+        usable = (measurement for measurement in self._run.measurements() if not emptiness(measurement, self._settings.guard))
+        known = {measurement.step for measurement in usable} | self.measuring
         for step, folder in [(0, None), *([checkpoint] if checkpoint else [])]:
             if step not in known:
                 self.measure(step, folder)
@@ -106,24 +119,36 @@ class GuardWatch:
         ready, _ = ray.wait(list(self._running), num_returns=len(self._running), timeout=timeout_s)
         for reference in ready:
             step, checkpoint = self._running.pop(reference)
+            self._began_s = time.monotonic()  # the meter measures one after the other
             try:
                 measurement = ray.get(reference)
             except RayError as error:
                 self._lose(step, checkpoint, str(error).strip().splitlines()[-1])
+                continue
+            if empty := emptiness(measurement, self._settings.guard):
+                self._lose(step, checkpoint, empty)
             else:
                 self._lost = 0
                 self._take(measurement)
+        self._check_hanging()
 
     def wait(self) -> None:
-        """Take all that is under way, within its deadline: the panel's for each block, and a step's for the metrics of one measurement."""
-        settings = self._settings
-        blocks = math.ceil(settings.guard.scenes / settings.panel.block_clips)
-        deadline = time.monotonic() + (settings.reward.timeout_s * blocks + settings.finetune.step_timeout_s) * len(self._running)
-        while self._running and time.monotonic() < deadline:
+        """Take all that is under way; each measurement has its deadline."""
+        while self._running:
             self.collect(timeout_s=1.0)
-        if self._running:
-            self._note(f"the guard's measurements of steps {sorted(self.measuring)} did not end in time and are left out")
-            self._running = {}
+
+    def _check_hanging(self) -> None:
+        """Start the meter anew where a measurement takes too long; those that waited behind it are asked for again."""
+        limit_s = self._settings.guard.timeout_s
+        if not self._running or time.monotonic() - self._began_s < limit_s:
+            return
+        (step, checkpoint), *waiting = self._running.values()
+        self._running = {}
+        ray.kill(self._meter)
+        self._meter = self._start_meter()  # another actor: what is asked of it cannot reach the one that is being killed
+        self._lose(step, checkpoint, f"it did not end within guard.timeout_s = {limit_s:g} s")
+        for other in waiting:
+            self.measure(*other)
 
     def _take(self, measurement: Measurement) -> None:
         self._run.write_measurement(measurement)
@@ -131,11 +156,18 @@ class GuardWatch:
         self._run.append("guard.jsonl", {"step": measurement.step, "time_s": time.time(), "metrics": means})
         self._tracker.log_metrics(measurement.step, {f"guard/{name}": value for name, value in means.items()})
         self._display.guard(measurement.step, means)
+        guards = [name for name in self._settings.guard.metrics if name in self._settings.guard.tolerance]
+        if measurement.step == 0 and (absent := [name for name in guards if name not in means]):
+            self._note(f"guard: {', '.join(absent)} gave no score at the start on any held-out scene, so it guards nothing")
         judgements = judge_all(self._settings, self._run.measurements())
         # A starting point that had to be measured again comes late: what it makes the best may have been pruned meanwhile.
         best = [one for one in judgements.values() if one.is_best and one.step > 0 and self._run.has_checkpoint(one.step)]
         if best:
             self._run.mark_best(best[-1].step, best[-1].change)
+        if (now := judgements.get(measurement.step)) and now.unknown:
+            self._note(
+                f"guard: {', '.join(now.unknown)} gave no score at step {now.step} on most held-out scenes; this is no best checkpoint"
+            )
         sentence = next((judgement.sentence for judgement in judgements.values() if judgement.sentence), "")
         if sentence and not self.fooled:
             self._note(sentence)
@@ -149,12 +181,23 @@ class GuardWatch:
         if self._lost < MOST_LOST:
             self.measure(step, checkpoint)
         elif self._settings.guard.stop:
-            self._stop(f"unguarded: {self._lost} guard measurements failed in a row, the last with: {why}")
+            self.unguarded = f"{self._lost} guard measurements failed in a row, the last with: {why}"
+            self._stop(f"unguarded: {self.unguarded}")
+
+
+def optimised_guards(metrics: Sequence[str], panel: PanelConfig) -> list[str]:
+    """Guard metrics that a judge with a vote gives, too: of the same kind, whatever the window or the variant."""
+    kinds = {judge.kind_or_name for judge in panel.judges if any(judge.weights.values())}
+    return [name for name in metrics if _family(name) in {_family(kind) for kind in kinds}]
+
+
+def _family(name: str) -> str:
+    return "dnsmos" if name.startswith("dnsmos") else {"estoi": "stoi"}.get(name, name)
 
 
 def judge_all(settings: Settings, measurements: Sequence[Measurement]) -> dict[int, Judgement]:
-    """What each measurement means, by step; empty as long as the starting point is missing."""
-    if not measurements or measurements[0].step != 0:
+    """What each measurement means, by step; empty as long as the starting point is missing, or holds nothing to compare with."""
+    if not measurements or measurements[0].step != 0 or emptiness(measurements[0], settings.guard):
         return {}
     monitor = GuardMonitor(settings.guard)
     return {measurement.step: monitor.add(measurement) for measurement in measurements}

@@ -31,7 +31,14 @@ class ReasonJob(StreamJob):
         self.clips = clips
         self.listener_folder = str((settings.reason.listener or default_listener()).absolute())
         limits = settings.reason.limits
-        guard = GuardConfig(every=limits.every, tolerance=limits.tolerance, patience=limits.patience, stop=limits.stop)
+        guard = GuardConfig(
+            every=limits.every,
+            metrics=tuple(limits.tolerance),
+            tolerance=limits.tolerance,
+            patience=limits.patience,
+            stop=limits.stop,
+            timeout_s=settings.reason.deadline_s,
+        )
         super().__init__(settings, settings.reason, run, tracker, display, settings.model_copy(update={"guard": guard}))
         self._alarm = Alarm(settings.reason.alarm)
 

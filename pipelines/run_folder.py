@@ -86,7 +86,9 @@ class RunFolder:
     def resumed_settings(self, assignments: list[str]) -> Settings:
         """As `settings`, for going on with the run. Raises ConfigError where an assignment changes what its rollouts mean."""
         path = self.path / "config.toml"
-        before, left_out = build_known(Settings, read_toml(path), source=str(path))
+        kept = read_toml(path)
+        _check_dnsmos(kept.get("guard", {}), path)
+        before, left_out = build_known(Settings, kept, source=str(path))
         if left_out:
             raise ConfigError(
                 f"{path} was written by another version of Auricle: {'; '.join(left_out)}. Go on with that version, or remove these keys "
@@ -180,7 +182,8 @@ class RunFolder:
         folder = self.path / "guard"
         folder.mkdir(exist_ok=True)
         scores = {name: list(map(float, values)) for name, values in measurement.scores.items()}
-        write_json(folder / f"step-{measurement.step:06d}.json", {"step": measurement.step, "scores": scores})
+        record = {"step": measurement.step, "scores": scores, "clusters": list(measurement.clusters)}
+        write_json(folder / f"step-{measurement.step:06d}.json", record)
 
     def measurements(self) -> list[Measurement]:
         """All guard measurements, by step."""
@@ -214,3 +217,16 @@ class RunFolder:
                 f"{path} names {folder}, which is missing; restore it, or let {path.name} name an older one that is there"
             )
         return int(record["step"]), folder
+
+
+def _check_dnsmos(guard: Mapping[str, Any], path: Path) -> None:
+    """Raises ConfigError for a run whose guard may have meant another DNSMOS by the same name: its measurements would not pair up.
+
+    `dnsmos_ovrl` was one pass over the clip (`dnsmos_fast_ovrl` now) until shortly before `guard.timeout_s` came to be.
+    """
+    if "dnsmos_ovrl" in guard.get("metrics", ()) and "timeout_s" not in guard:
+        raise ConfigError(
+            f"{path}: guard.metrics = {guard['metrics']} is of an older version, in which dnsmos_ovrl was what dnsmos_fast_ovrl is now; "
+            "going on would compare two different scores. Start a new run, or write dnsmos_fast_ovrl for dnsmos_ovrl in config.toml and in "
+            "guard/step-*.json; evaluate, report and ledger read the run as it is"
+        )

@@ -99,7 +99,7 @@ class ReasonSettings(StreamSettings, ReasonDomain):
     answers_per_clip: PositiveInt = 6
     """Answers to each question: the group."""
     deadline_s: PositiveFloat = 300.0
-    """Longest time for a measurement on the dev clips, in seconds."""
+    """Longest time for a measurement on the dev clips, in seconds: then it is lost, and made again by a new meter."""
 
 
 class Settings(Config):

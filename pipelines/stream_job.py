@@ -145,6 +145,8 @@ class StreamJob(ABC):
         kind, _, detail = reason.partition(": ")
         if self._guard.fooled:
             return Outcome(self._guard.fooled, EXIT_STOPPED)
+        if self._guard.unguarded:  # also where all steps were made before that was known
+            return Outcome(f"the run is unguarded: {self._guard.unguarded}", EXIT_ERROR)
         if kind == "done":
             return Outcome(f"done: {self.size.steps} steps", EXIT_OK)
         if kind == "time":

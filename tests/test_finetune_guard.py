@@ -1,21 +1,30 @@
-"""The guard as the job sees it: metrics that nothing guards are said."""
+"""The guard as the job sees it: metrics that nothing guards are said; measurements that are empty, or never end, are lost."""
 
+import io
+import time
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
+from rich.console import Console
 
 from auricle.errors import ConfigError
-from auricle.learning.guard import GuardConfig
+from auricle.judging.panel import JudgeConfig, PanelConfig
+from auricle.learning.guard import GuardConfig, Measurement
 from auricle.scenes.scene import Scene
-from pipelines.finetune_guard import GuardWatch
-from pipelines.settings import Settings
+from pipelines.display import Display
+from pipelines.finetune_guard import MOST_LOST, GuardWatch
+from pipelines.run_folder import RunFolder
+from pipelines.settings import RunSettings, Settings
 
 SCENES = [Scene("S1", "dev", Path("mix.wav"), target=Path("target.wav"))]
 
 
-def told(monkeypatch, **guard):
+def told(monkeypatch, panel=None, **guard):
     notes = []
-    watch = GuardWatch(Settings(guard=GuardConfig(**guard)), None, None, None, note=notes.append, stop=notes.append)
+    watch = GuardWatch(
+        Settings(guard=GuardConfig(**guard), panel=panel or PanelConfig()), None, None, None, note=notes.append, stop=notes.append
+    )
     monkeypatch.setattr(watch, "watch_with", lambda *arguments: None)
     watch.start(SCENES, "enhancer", "panel")
     return notes
@@ -27,3 +36,82 @@ def test_metrics_without_a_tolerance_are_said_and_none_with_one_is_refused(monke
     assert "has no value for stoi, si_sdr, dnsmos_fast_ovrl" in note
     with pytest.raises(ConfigError, match="no value for estoi, dnsmos_sig"):
         told(monkeypatch, metrics=("estoi", "dnsmos_sig"))
+
+
+@pytest.mark.parametrize(
+    ("judge", "optimised"),
+    [
+        (JudgeConfig(name="dnsmos"), "dnsmos_fast_ovrl"),
+        (JudgeConfig(name="loudspeaker", kind="estoi", weights={"score": 0.5}), "stoi"),
+        (JudgeConfig(name="dnsmos", weights={}), ""),
+    ],
+)
+def test_a_guard_that_votes_is_said_to_be_no_independent_check(monkeypatch, judge, optimised):
+    notes = told(monkeypatch, PanelConfig(judges=(JudgeConfig(name="listener"), judge)))
+    assert [note.split(": ")[1].split(" is")[0] for note in notes] == ([optimised] if optimised else [])
+    assert all("no independent check" in note for note in notes)
+
+
+class Meter:
+    """What the guard's actors do: a scripted one. `hangs`: the first that is made never answers."""
+
+    def __init__(self, folder, panel, hangs):
+        self.first, self.panel = not (folder / "made").exists(), panel
+        (folder / "made").touch()
+        self.hangs = hangs
+
+    def measure(self, step, checkpoint):
+        if self.first and self.hangs:
+            time.sleep(3600)
+        return Measurement(step, {"panel": [self.panel] * 2, "pesq": [1.5, 1.6]}, ("a", "b"))
+
+
+@pytest.fixture
+def watched(ray_local, tmp_path):
+    """A watch over scripted meters, and what it said and asked."""
+
+    def make(panel=2.0, hangs=False, **guard):
+        settings = Settings(run=RunSettings(folder=tmp_path, name="run"), guard=GuardConfig(**guard))
+        run, said, stops = RunFolder.create(settings), [], []
+        tracker = SimpleNamespace(log_metrics=lambda *arguments: None)
+        display = Display("run", 4, console=Console(file=io.StringIO()))
+        watch = GuardWatch(settings, run, tracker, display, note=said.append, stop=stops.append)
+        watch.watch_with(Meter, tmp_path, panel, hangs)
+        return watch, run, said, stops
+
+    return make
+
+
+def test_a_panel_that_scores_nothing_leaves_the_run_unguarded_and_stops_it(watched):
+    watch, run, said, stops = watched(panel=float("nan"))
+    watch.measure_what_is_missing(None)
+    watch.wait()
+    assert sum("measurement of step 0 failed: the panel gave no score on any held-out scene" in line for line in said) == MOST_LOST
+    assert [stop.split(":")[0] for stop in stops] == ["unguarded"]
+    assert "the panel gave no score" in watch.unguarded
+    assert run.measurements() == []
+
+
+def test_a_start_without_scores_on_disk_is_measured_again(watched):
+    watch, run, _, stops = watched()
+    run.write_measurement(Measurement(0, {"panel": [float("nan")] * 2, "pesq": [1.5, 1.6]}))
+    watch.measure_what_is_missing(None)
+    watch.wait()
+    assert [list(one.scores["panel"]) for one in run.measurements()] == [[2.0, 2.0]]
+    assert run.measurements()[0].clusters == ["a", "b"]
+    assert not stops
+
+
+def test_a_meter_that_hangs_is_replaced_and_what_waited_is_measured(watched):
+    watch, run, said, stops = watched(hangs=True, timeout_s=60.0)
+    watch.measure(0, None)
+    watch.measure(2, None)
+    while not (run.path.parent / "made").exists():
+        watch.collect(timeout_s=0.1)
+    watch._began_s -= 61.0  # as if it had been at it for so long
+    watch.wait()
+    assert [one.step for one in run.measurements()] == [0, 2]
+    assert [line for line in said if "failed" in line] == [
+        "the guard's measurement of step 0 failed: it did not end within guard.timeout_s = 60 s"
+    ]
+    assert not stops

@@ -71,3 +71,14 @@ def test_a_run_of_another_version_can_be_looked_at_but_not_gone_on_with(run, cap
 def test_deadlines_are_checked_when_a_resumed_run_changes_them(run):
     with pytest.raises(ConfigError, match=r"reward.timeout_s = 30 must be larger"):
         run.resumed_settings(["reward.timeout_s=30"])
+
+
+def test_a_run_from_before_dnsmos_was_renamed_is_not_gone_on_with(run):
+    path = run.path / "config.toml"
+    text = path.read_text().replace('"dnsmos_fast_ovrl"', '"dnsmos_ovrl"')
+    path.write_text("".join(line for line in text.splitlines(keepends=True) if not line.startswith("timeout_s = 900.0")))
+    with pytest.raises(ConfigError, match="write dnsmos_fast_ovrl for dnsmos_ovrl"):
+        run.resumed_settings([])
+    assert run.settings().guard.metrics[-1] == "dnsmos_ovrl"  # to be looked at as it is
+    path.write_text(text)  # of today, with the official windows
+    assert run.resumed_settings([]).guard.metrics[-1] == "dnsmos_ovrl"

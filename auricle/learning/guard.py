@@ -8,9 +8,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from pydantic import NonNegativeFloat, PositiveInt
+from pydantic import NonNegativeFloat, PositiveFloat, PositiveInt
 
 from auricle.config import Config
+from auricle.metrics.intervals import mean_error
+
+LEAST_PAIRED = 0.5
+"""Share of the scenes with a score at the start that must have one later: else nothing is known of the guard, and it does not stand."""
 
 
 class GuardConfig(Config):
@@ -28,18 +32,26 @@ class GuardConfig(Config):
     tolerance: dict[str, NonNegativeFloat] = {"pesq": 0.05, "stoi": 0.01, "si_sdr": 0.5, "dnsmos_fast_ovrl": 0.05, "dnsmos_ovrl": 0.05}
     """Guard metrics, each with the mean fall that is borne, in the metric's own unit (SI-SDR: dB)."""
     patience: PositiveInt = 2
-    """Consecutive measurements with a guard fallen, and the panel risen, that stop the run."""
+    """Consecutive measurements with a guard fallen, and the panel risen, that stop the run; or with a guard without scores."""
+    timeout_s: PositiveFloat = 900.0
+    """Longest time for one measurement, in seconds: then it is lost, and the meter is started anew."""
 
 
 @dataclass(frozen=True)
 class Measurement:
     """Scores of the same held-out scenes, in the same order, after `step` steps: metric -> [scenes], NaN where it failed.
 
-    `panel` is the panel's score; the others are guards.
+    `panel` is the panel's score; the others are guards. clusters: each scene's speaker (the scene itself where nobody knows), whose scenes
+    are no independent witnesses; empty: every scene for itself.
     """
 
     step: int
     scores: Mapping[str, Sequence[float]]
+    clusters: Sequence[str] = ()
+
+    def known(self, name: str) -> np.ndarray:
+        """Places of the scenes that have this score."""
+        return np.flatnonzero(np.isfinite(np.asarray(self.scores.get(name, ()), float)))
 
     def means(self) -> dict[str, float]:
         """Each score's mean over the scenes where it is known; scores known nowhere are left out."""
@@ -47,13 +59,27 @@ class Measurement:
         return {name: float(np.mean(values)) for name, values in known.items() if values}
 
 
+def emptiness(measurement: Measurement, config: GuardConfig) -> str:
+    """Why nothing can be judged by a measurement, in one sentence; empty where something can."""
+    if not len(measurement.known("panel")):
+        return "the panel gave no score on any held-out scene"
+    if not any(len(measurement.known(name)) for name in config.tolerance):
+        return f"no guard metric ({', '.join(config.tolerance)}) gave a score on any held-out scene"
+    return ""
+
+
 @dataclass(frozen=True)
 class Judgement:
-    """What a measurement means. change: metric -> mean paired change since the start; sentence is set where the run has to stop."""
+    """What a measurement means.
+
+    change: metric -> mean paired change since the start. fallen, unknown: guards that clearly fell, and those that had scores at the start
+    and have none now (or on too few scenes): nobody can say that they stand. sentence is set where the run has to stop.
+    """
 
     step: int
     change: dict[str, float]
     fallen: tuple[str, ...]
+    unknown: tuple[str, ...]
     is_best: bool
     sentence: str = ""
 
@@ -65,29 +91,50 @@ class GuardMonitor:
         self._config = config
         self._start: Measurement | None = None
         self._best = -np.inf
-        self._strikes = 0
+        self._strikes = self._blind = 0
 
     def add(self, measurement: Measurement) -> Judgement:
         """Take the next measurement. A guard has fallen where its mean paired change, plus two standard errors, lies below -tolerance;
-        the panel has risen where its mean paired change is above zero."""
+        the panel has risen where its mean paired change is above zero. Raises ValueError where the first one is no starting point."""
         if self._start is None:
             if measurement.step != 0:
                 raise ValueError(f"the first measurement is of step {measurement.step}; the guard needs the pretrained policy's, of step 0")
+            if empty := emptiness(measurement, self._config):
+                raise ValueError(f"the pretrained policy's measurement is no starting point: {empty}")
             self._start = measurement
         change, error = {}, {}
         for name, values in measurement.scores.items():
             if name in self._start.scores:  # else it failed on every scene then, and there is nothing to compare with
-                change[name], error[name] = paired_change(self._start.scores[name], values)
-        fallen = tuple(name for name, borne in self._config.tolerance.items() if name in change and change[name] + 2 * error[name] < -borne)
-        panel = change.get("panel", 0.0)
+                change[name], error[name] = paired_change(self._start.scores[name], values, self._start.clusters)
+        unknown = self._unknown(self._start, measurement)
+        limits = {name: limit for name, limit in self._config.tolerance.items() if name in change and name not in unknown}
+        fallen = tuple(name for name, borne in limits.items() if change[name] + 2 * error[name] < -borne)
+        panel = change.get("panel", float("nan"))
         self._strikes = self._strikes + 1 if fallen and panel > 0 else 0
+        self._blind = self._blind + 1 if unknown else 0
         # Stricter than `fallen`: what may be noise does not stop a run, but does not make a best checkpoint either.
-        borne = all(change[name] >= -limit for name, limit in self._config.tolerance.items() if np.isfinite(change.get(name, np.nan)))
-        is_best = borne and panel > self._best
+        borne = not unknown and all(change[name] >= -limit for name, limit in limits.items() if np.isfinite(change[name]))
+        is_best = bool(borne and panel > self._best)
         if is_best:
             self._best = panel
-        sentence = self._explain(change, fallen, measurement.step) if self._strikes >= self._config.patience else ""
-        return Judgement(measurement.step, change, fallen, is_best, sentence)
+        sentence = ""
+        if self._strikes >= self._config.patience:
+            sentence = self._explain(change, fallen, measurement.step)
+        elif self._blind >= self._config.patience:
+            sentence = (
+                f"stopped by the guard after step {measurement.step}: {', '.join(unknown)} gave no scores any more on most of the held-out "
+                f"scenes, {self._blind} measurements running; whether the judge is being fooled cannot be told"
+            )
+        return Judgement(measurement.step, change, fallen, unknown, is_best, sentence)
+
+    def _unknown(self, start: Measurement, now: Measurement) -> tuple[str, ...]:
+        """Guards that had scores at the start and now have none on too many of those scenes."""
+        found = []
+        for name in self._config.tolerance:
+            before = start.known(name)
+            if len(before) and len(np.intersect1d(before, now.known(name))) < max(1.0, LEAST_PAIRED * len(before)):
+                found.append(name)
+        return tuple(found)
 
     def _explain(self, change: Mapping[str, float], fallen: Sequence[str], step: int) -> str:
         falls = ", ".join(f"{name} fell by {-change[name]:.3f} (borne: {self._config.tolerance[name]:g})" for name in fallen)
@@ -98,11 +145,17 @@ class GuardMonitor:
         )
 
 
-def paired_change(before: Sequence[float], after: Sequence[float]) -> tuple[float, float]:
-    """Mean of after - before over the scenes where both are known, and its standard error (infinite for fewer than two)."""
+def paired_change(before: Sequence[float], after: Sequence[float], clusters: Sequence[str] = ()) -> tuple[float, float]:
+    """Mean of after - before over the scenes where both are known, and its standard error (infinite for fewer than two).
+
+    Scenes of one speaker share what a policy does to that voice, so the error is the larger one of that over scenes and that over whole
+    speakers (clusters): of two or three speakers the latter alone would be close to nothing as often as not.
+    """
     difference = np.asarray(after, float) - np.asarray(before, float)
-    difference = difference[np.isfinite(difference)]
-    if len(difference) == 0:
+    if not np.isfinite(difference).any():
         return float("nan"), float("inf")
-    error = float(difference.std(ddof=1) / np.sqrt(len(difference))) if len(difference) > 1 else float("inf")
-    return float(difference.mean()), error
+    mean, error = mean_error(difference)
+    if clusters:
+        by_speaker = mean_error(difference, clusters)[1]
+        error = max(error, by_speaker) if np.isfinite(by_speaker) else error
+    return mean, error

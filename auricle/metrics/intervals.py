@@ -126,6 +126,14 @@ def two_way_interval(
     return Estimate(value, value - half, value + half, rows, min(map(len, counted)), len(array) - rows)
 
 
+def mean_error(values: Sequence[float] | Float[np.ndarray, " rows"], clusters: Sequence[Hashable] | None = None) -> tuple[float, float]:
+    """The mean of the finite rows, and its standard error when clusters (else rows) are drawn whole; infinite for a single one."""
+    array = np.asarray(values, dtype=np.float64)
+    members, _ = _grouped(array, np.isfinite(array), clusters)
+    mean = float(array[np.isfinite(array)].mean())
+    return mean, math.sqrt(_mean_variance(array, members)) if len(members) > 1 else math.inf
+
+
 def _mean_variance(array: np.ndarray, members: list[np.ndarray]) -> float:
     """The variance of the mean of all members' rows, when clusters are drawn whole."""
     clusters, rows = len(members), sum(map(len, members))

@@ -188,7 +188,7 @@ def _changes(folder: RunFolder, best_step: int | None) -> dict[str, Estimate]:
         chosen = measured[-1]
     pairs = {name: (first.scores[name], values) for name, values in chosen.scores.items() if name in first.scores}
     return {
-        name: paired_interval(before, after)
+        name: paired_interval(before, after, first.clusters or None)
         for name, (before, after) in pairs.items()
         if any(math.isfinite(a) and math.isfinite(b) for a, b in zip(before, after, strict=True))
     }

@@ -106,3 +106,57 @@ def test_a_run_shorter_than_the_window_is_judged_at_its_end():
     assert "48 of the last 48 rollouts were dropped" in budget.verdict([(16, 16)] * 3, last=True)
     assert budget.verdict([(1, 16)] * 3, last=True) == ""
     assert budget.verdict([], last=True) == ""
+
+
+def scores(panel, pesq, scenes=6):
+    """Measured values; None: no score on any scene."""
+    return {name: [float("nan") if value is None else value] * scenes for name, value in (("panel", panel), ("pesq", pesq))}
+
+
+@pytest.mark.parametrize(("panel", "pesq", "says"), [(None, 1.5, "the panel gave no score"), (2.0, None, "no guard metric")])
+def test_a_start_without_scores_is_no_starting_point(panel, pesq, says):
+    with pytest.raises(ValueError, match=says):
+        monitor().add(Measurement(0, scores(panel, pesq)))
+
+
+def test_a_metric_that_fails_later_does_not_stand():
+    watch = monitor()
+    watch.add(Measurement(0, scores(2.0, 1.5)))
+    first, second = (watch.add(Measurement(step, scores(2.0 + step, None))) for step in (1, 2))
+    assert (first.unknown, first.is_best, first.sentence) == (("pesq",), False, "")
+    assert "pesq gave no scores any more" in second.sentence  # it was not seen to fall, but nobody watches any more
+    gone = monitor()
+    gone.add(Measurement(0, scores(2.0, 1.5)))
+    assert gone.add(Measurement(1, {"panel": [3.0] * 6})).unknown == ("pesq",)
+
+
+def test_a_metric_that_fails_on_most_scenes_does_not_stand_either():
+    watch = monitor()
+    watch.add(Measurement(0, scores(2.0, 1.5)))
+    nan = float("nan")
+    assert watch.add(Measurement(1, {"panel": [3.0] * 6, "pesq": [1.5, 1.5, nan, nan, nan, nan]})).unknown == ("pesq",)
+    back = watch.add(Measurement(2, {"panel": [3.0] * 6, "pesq": [1.5, 1.5, 1.5, nan, nan, nan]}))
+    assert (back.unknown, back.is_best, back.sentence) == ((), True, "")
+
+
+def test_without_the_panels_score_no_checkpoint_is_the_best():
+    watch = monitor()
+    watch.add(Measurement(0, scores(2.0, 1.5)))
+    assert not watch.add(Measurement(1, scores(None, 1.6))).is_best
+
+
+def test_scenes_of_one_speaker_are_no_independent_witnesses():
+    speakers = [name for name in "abcdef" for _ in range(4)]
+    change = np.repeat([-0.3, -0.25, -0.2, 0.02, 0.05, 0.08], 4)  # three speakers lose, three do not
+    before, after = [1.0] * 24, (1.0 + change).tolist()
+    by_scene, by_speaker = paired_change(before, after), paired_change(before, after, speakers)
+    assert by_scene[0] == pytest.approx(by_speaker[0]) == pytest.approx(-0.1)
+    assert by_speaker[1] == pytest.approx(np.std(change[::4], ddof=1) / np.sqrt(6))
+    assert by_scene[1] < 0.5 * by_speaker[1]
+    assert paired_change(before, after, ["a"] * 24) == by_scene  # one speaker: nothing is known of others
+    fallen = []
+    for clusters in ((), speakers):
+        watch = GuardMonitor(GuardConfig(tolerance={"pesq": 0.02}))
+        watch.add(Measurement(0, {"panel": before, "pesq": before}, clusters))
+        fallen.append(watch.add(Measurement(1, {"panel": after, "pesq": after}, clusters)).fallen)
+    assert fallen == [("pesq",), ()]
