@@ -5,6 +5,8 @@ Invariants:
 - A part file covers whole steps, `steps-AAAAAA-BBBBBB.parquet` for steps A <= step < B, and is written before the checkpoint of step B.
   Resuming at step B therefore keeps the parts that end at or before B and removes the others: their rollouts are made again, with
   the same ids.
+- A run killed after it wrote a part and before its checkpoint was final has rows beyond its last checkpoint: nothing is missing, they count
+  as ended until it is resumed, and then once again at most, for the part goes.
 - issued = trained + dropped + in flight. Ids are issued in order, so what is issued but in no part is in flight.
 - A run that ends in order (finished, stopped by guard, budget, time or Ctrl-C) leaves nothing in flight: ids beyond its last step are
   withdrawn, that is, no longer issued. A killed run's ids stay in flight. Both are issued again, the same ids, when it is resumed.
@@ -145,7 +147,10 @@ def record_issued(folder: Path, issued: int, *, withdrawn: int = 0) -> None:
 
 @dataclass(frozen=True)
 class Account:
-    """The ledger's sum. faults lists what does not add up; empty means that it does. withdrawn: ids taken back when the run ended."""
+    """The ledger's sum. faults lists what does not add up; empty means that it does. withdrawn: ids taken back when the run ended.
+
+    beyond: those of the ended whose steps lie beyond the last checkpoint.
+    """
 
     issued: int
     trained: int
@@ -154,6 +159,7 @@ class Account:
     reasons: dict[str, int]
     faults: tuple[str, ...] = ()
     withdrawn: int = 0
+    beyond: int = 0
 
     @property
     def balanced(self) -> bool:
@@ -166,6 +172,11 @@ class Account:
 
     def remark(self) -> str:
         """What the sum leaves open, for people; empty where nothing is."""
+        if self.beyond:
+            return (
+                f"{self.in_flight} in flight, and {self.beyond} ended beyond the last checkpoint: the run is writing one, or it was killed "
+                "while it did; resuming issues them again"
+            )
         if self.in_flight:
             return f"{self.in_flight} in flight: the run is going on, or it was killed; resuming issues them again"
         if self.withdrawn:
@@ -185,7 +196,7 @@ def account(folder: Path) -> Account:
     """Add the ledger up and check that every id stands in it exactly once."""
     if not folder.is_dir():
         raise LedgerError(f"{folder}: no ledger there; give the run's folder, for example runs/demo")
-    table = read(folder, ["rollout_id", "state", "reason", "reward"])
+    table = read(folder, ["rollout_id", "step", "state", "reason", "reward"])
     ids, states = table["rollout_id"].to_pylist(), table["state"].to_pylist()
     faults = []
     if sorted(ids) != list(range(len(ids))):
@@ -200,23 +211,22 @@ def account(folder: Path) -> Account:
             reasons[reason or "?"] = reasons.get(reason or "?", 0) + 1
         elif reward is None or reward != reward:
             faults.append("a trained rollout has no reward")
-    if fault := _checkpoint_fault(folder):
-        faults.append(fault)
+    checkpoint = _last_checkpoint(folder)
+    paths = parts(folder)
+    end = part_range(paths[-1])[1] if paths else 0
+    if checkpoint is not None and end < checkpoint:
+        faults.append(f"the ledger ends at step {end}, the last checkpoint is of step {checkpoint}: a part is missing")
+    beyond = 0 if checkpoint is None else sum(step >= checkpoint for step in table["step"].to_pylist())
     trained, dropped = states.count("trained"), states.count("dropped")
     issued_path = folder / "issued.json"
     handed_out = json.loads(issued_path.read_text()) if issued_path.exists() else {"issued": len(ids)}
     issued, withdrawn = int(handed_out["issued"]), int(handed_out.get("withdrawn", 0))
     if issued < len(ids):
         faults.append(f"{len(ids)} rollouts ended, but only {issued} were issued")
-    return Account(issued, trained, dropped, issued - len(ids), reasons, tuple(dict.fromkeys(faults)), withdrawn)
+    return Account(issued, trained, dropped, issued - len(ids), reasons, tuple(dict.fromkeys(faults)), withdrawn, beyond)
 
 
-def _checkpoint_fault(folder: Path) -> str:
-    """Why the ledger does not reach as far as the run's last checkpoint; empty where it does, or where there is none."""
+def _last_checkpoint(folder: Path) -> int | None:
+    """The step that the run would go on from; None where there is no checkpoint yet."""
     last = folder.parent / "checkpoints" / "last.json"
-    if not last.exists():
-        return ""
-    step = int(json.loads(last.read_text())["step"])
-    paths = parts(folder)
-    end = part_range(paths[-1])[1] if paths else 0
-    return "" if end == step else f"the ledger ends at step {end}, the last checkpoint is of step {step}: a part is missing"
+    return int(json.loads(last.read_text())["step"]) if last.exists() else None

@@ -14,7 +14,8 @@ from functools import reduce
 from pathlib import Path
 from typing import Any
 
-from actors.coordinator import checkpoint_folder, write_json
+from actors.coordinator import checkpoint_folder, partial_folder, write_json
+from auricle import ledger
 from auricle.config import build, build_known, merge, parse_assignments, read_toml, to_toml
 from auricle.errors import CheckpointError, ConfigError
 from auricle.learning.guard import Measurement
@@ -125,12 +126,18 @@ class RunFolder:
         os.replace(temporary, self.path / "config.toml")
 
     def last_checkpoint(self) -> tuple[int, Path] | None:
-        """Step and folder of the newest complete checkpoint; None before the first.
+        """Step and folder of the newest complete checkpoint; None before the first, also where the run was killed while it wrote that.
 
         Raises CheckpointError where there was one and none is left: beginning at step 0 would wipe the run's books.
         """
         found = self._pointer("last.json")
-        if found is None and any((self.path / "ledger").glob("*.parquet")):
+        if found is None and (parts := ledger.parts(self.path / "ledger")):
+            # `commit` writes the ledger's part, renames the checkpoint, then points last.json at it: a kill may fall between any two.
+            [(_, step), *more] = map(ledger.part_range, parts)
+            if not more and checkpoint_folder(self.path, step).is_dir():
+                return step, checkpoint_folder(self.path, step)
+            if not more and partial_folder(self.path, step).is_dir():
+                return None
             raise CheckpointError(
                 f"{self.path}: the ledger holds finished steps, but no checkpoint is left; restore one, or start a new run"
             )

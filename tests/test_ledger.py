@@ -110,3 +110,14 @@ def test_a_lost_last_part_is_a_fault(run_folder):
     (run_folder / "checkpoints" / "last.json").write_text('{"step": 4, "folder": "step-000004"}')
     [fault] = account(run_folder / "ledger").faults
     assert "ends at step 2, the last checkpoint is of step 4" in fault
+
+
+def test_a_part_beyond_the_checkpoint_is_no_fault_but_is_said(run_folder):
+    write_part(run_folder / "ledger", 0, 2, [entry(0), entry(1)])
+    write_part(run_folder / "ledger", 2, 4, [entry(2, step=2), entry(3, step=3)])  # killed before the checkpoint of step 4 was final
+    record_issued(run_folder / "ledger", 6)
+    (run_folder / "checkpoints").mkdir()
+    (run_folder / "checkpoints" / "last.json").write_text('{"step": 2, "folder": "step-000002"}')
+    sums = account(run_folder / "ledger")
+    assert (sums.trained, sums.in_flight, sums.beyond, sums.balanced) == (4, 2, 2, True)
+    assert "2 ended beyond the last checkpoint" in sums.remark()

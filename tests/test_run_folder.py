@@ -45,6 +45,14 @@ def test_lost_checkpoints_do_not_wipe_the_books(run):
         run.last_checkpoint()
 
 
+@pytest.mark.parametrize(("folder", "found"), [(".partial-step-000002", None), ("step-000002", 2)])
+def test_a_kill_while_the_first_checkpoint_is_made_final_can_be_resumed(run, folder, found):
+    write_part(run.path / "ledger", 0, 2, [LedgerEntry(0, 0, "S", 0, 0, "trained", reward=1.0)])
+    (run.path / "checkpoints" / folder).mkdir(parents=True)
+    checkpoint = run.last_checkpoint()
+    assert (checkpoint and checkpoint[0]) == found
+
+
 def test_resuming_forgets_what_lies_beyond_the_checkpoint(run):
     for step in range(4):
         run.append("metrics.jsonl", {"step": step})

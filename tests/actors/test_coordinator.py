@@ -3,6 +3,8 @@
 import asyncio
 import json
 
+import pytest
+
 from actors.coordinator import Committed, RankReport, RunCoordinator, StepReport, partial_folder
 from auricle.learning.budget import FailureBudgetConfig
 from auricle.ledger import LedgerEntry, account
@@ -10,11 +12,11 @@ from auricle.ledger import LedgerEntry, account
 ROWS = 4
 
 
-def coordinator(folder, *, end_step=6, ranks=2, every=2, phase_end_step=None, share=1.0):
+def coordinator(folder, *, end_step=6, ranks=2, every=2, phase_end_step=None, share=1.0, first_step=0):
     return RunCoordinator(
         str(folder),
         world_size=ranks,
-        first_step=0,
+        first_step=first_step,
         phase_end_step=phase_end_step or end_step,
         end_step=end_step,
         global_batch=ROWS * ranks,
@@ -112,20 +114,42 @@ def test_a_run_that_ends_in_order_leaves_nothing_in_flight(run_folder):
     sums = account(run_folder / "ledger")
     assert (sums.issued, sums.trained, sums.in_flight, sums.withdrawn, sums.balanced) == (8, 8, 0, 24, True)
     assert "24 ids" in sums.remark()
-    resumed = RunCoordinator(
-        str(run_folder),
-        world_size=2,
-        first_step=1,
-        phase_end_step=6,
-        end_step=6,
-        global_batch=ROWS * 2,
-        max_staleness=2,
-        checkpoint_every=100,
-        budget=FailureBudgetConfig(window=8),
-    )
+    resumed = coordinator(run_folder, first_step=1, every=100)
     finish_step(resumed, 1)
     sums = account(run_folder / "ledger")
     assert (sums.issued, sums.trained, sums.withdrawn) == (40, 8, 0)
+
+
+@pytest.mark.parametrize("killed", ["write_part", "rename"])
+def test_a_kill_while_a_checkpoint_is_made_final_neither_loses_nor_repeats_a_row(run_folder, monkeypatch, killed):
+    actor = coordinator(run_folder)
+    for step in range(4):
+        finish_step(actor, step)
+        if step == 1:
+            commit(actor, run_folder, 2)
+    name = "shutil.rmtree" if killed == "write_part" else "write_json"
+    with monkeypatch.context() as patch:  # ends `commit` where the process would have died: after the part, or after the rename
+        patch.setattr(f"actors.coordinator.{name}", _die)
+        with pytest.raises(Killed):
+            commit(actor, run_folder, 4)
+    before = account(run_folder / "ledger")
+    assert (before.trained, before.beyond, before.balanced) == (32, 16, True)
+    resumed = coordinator(run_folder, first_step=2, every=3)  # other steps have checkpoints now: the old part must be gone
+    assert account(run_folder / "ledger").trained == 16
+    for step in range(2, 6):
+        finish_step(resumed, step)
+        if step in (2, 5):
+            commit(resumed, run_folder, step + 1)
+    after = account(run_folder / "ledger")
+    assert (after.issued, after.trained, after.in_flight, after.beyond, after.balanced) == (48, 48, 0, 0, True)
+
+
+class Killed(BaseException):
+    pass
+
+
+def _die(*arguments):
+    raise Killed
 
 
 def test_too_many_failures_stop_the_run_with_a_sentence(run_folder):
