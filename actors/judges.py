@@ -4,7 +4,8 @@ Invariants:
 - A judge is built and asked in one thread of its replica, and by no other, unless it says that it takes several calls at once
   (`Judge.concurrent`); the replica's event loop stays free for calls and health.
 - Calls that wait are judged together, up to `batch_calls`; each caller gets its own verdicts, in its order. A judge that takes several
-  calls at once batches them itself: a vLLM engine does it at every step, so that it never drains between two blocks.
+  calls at once batches them itself: a vLLM engine does it at every step, so that it never drains between two blocks. A judge whose
+  clips are judged `alone` does neither: one call after another, one clip after another.
 - Nothing a judge does raises through `judge`: what goes wrong is Failed (auricle.judging.judge.judge_safely). What a caller can see
   raised is the replica's death or a full queue, and `ServeBench` makes JudgeUnavailableError of them.
 - A replica whose judge hangs, or says that it can judge no more, fails its health check: Serve starts another.
@@ -24,8 +25,8 @@ from ray.serve.exceptions import RayServeException
 from ray.serve.handle import DeploymentHandle
 
 from auricle.errors import JudgeError, JudgeUnavailableError
-from auricle.judging.judge import Identity, Judge, JudgeClip, judge_safely
-from auricle.judging.panel import JudgeConfig
+from auricle.judging.judge import Identity, Judge, JudgeClip, judge_each, judge_safely
+from auricle.judging.panel import JudgeConfig, SharedPoolConfig
 from auricle.judging.registry import build_judge
 from auricle.judging.verdict import Verdict
 
@@ -45,14 +46,25 @@ class JudgeReplica:
         self._judge: Judge = self._thread.submit(
             build_judge, self._config.kind_or_name, self._config.options, source=f"panel judge {self._config.name!r}, options"
         ).result()
-        several = self._judge.concurrent > 1
+        several = self._judge.concurrent > 1 and not self._config.alone
         self._threads = ThreadPoolExecutor(self._judge.concurrent, thread_name_prefix="judge") if several else self._thread
         self._batched.set_max_batch_size(self._config.batch_calls)  # type: ignore[attr-defined]
         self._batched.set_batch_wait_timeout_s(self._config.batch_wait_s)  # type: ignore[attr-defined]
 
     async def judge(self, clips: list[JudgeClip]) -> tuple[list[Verdict], Identity]:
         """One verdict a clip, and what they came from."""
-        return await (self._judged(clips) if self._judge.concurrent > 1 else self._batched(clips)), self._judge.identity
+        together = self._threads is self._thread and not self._config.alone
+        return await (self._batched(clips) if together else self._judged(clips)), self._judge.identity
+
+    async def judge_apart(self, clips: list[JudgeClip]) -> tuple[list[Verdict], Identity]:
+        """As `judge`, but without waiting for other calls: Serve keeps one queue of calls for all objects of a class."""
+        return await self._judged(clips), self._judge.identity
+
+    def close(self) -> None:
+        """End the judge, in its own thread."""
+        self._thread.submit(self._judge.close).result()
+        for pool in {self._thread, self._threads}:
+            pool.shutdown()
 
     @serve.batch
     async def _batched(self, blocks: list[list[JudgeClip]]) -> list[list[Verdict]]:
@@ -67,7 +79,7 @@ class JudgeReplica:
         call = object()
         self._busy[call] = time.monotonic()
         try:
-            return judge_safely(self._judge, clips)
+            return (judge_each if self._config.alone else judge_safely)(self._judge, clips)
         finally:
             del self._busy[call]
 
@@ -82,15 +94,17 @@ class JudgeReplica:
 
 
 class ServeBench:
-    """`sitting.Bench` over a deployment's handle."""
+    """`sitting.Bench` over a deployment's handle; `model` is the judge's name where it lives in a shared pool."""
 
-    def __init__(self, handle: DeploymentHandle) -> None:
-        self._handle = handle
+    def __init__(self, handle: DeploymentHandle, model: str = "") -> None:
+        # Serve leads a call to a process in which the model is loaded already, where there is one.
+        self._judge = handle.options(multiplexed_model_id=model).judge if model else handle.judge
+        self._leading = (model,) if model else ()
 
     async def judge(self, clips: list[JudgeClip]) -> tuple[list[Verdict], Identity]:
         """See `sitting.Bench`."""
         try:
-            return await self._handle.judge.remote(clips)
+            return await self._judge.remote(*self._leading, clips)
         except RayTaskError as error:
             raise JudgeUnavailableError(f"{type(error).__name__}: {error.cause}") from error
         except (RayActorError, WorkerCrashedError, RayServeException) as error:
@@ -99,10 +113,14 @@ class ServeBench:
 
 def judge_deployment(config: JudgeConfig) -> serve.Application:
     """The Serve deployment of one judge, with its pool's size and resources."""
+    options = pool_options(config) | {"name": config.name, "max_ongoing_requests": max(MAX_ONGOING, 2 * config.batch_size)}
+    return JudgeReplica.options(**options).bind(config.model_dump(mode="json"))  # type: ignore[attr-defined]
+
+
+def pool_options(config: JudgeConfig | SharedPoolConfig) -> dict[str, Any]:
+    """Serve's options for size and resources of a pool of judges."""
     options: dict[str, Any] = {
-        "name": config.name,
         "ray_actor_options": {"num_cpus": config.num_cpus, "num_gpus": config.num_gpus, "resources": config.resources},
-        "max_ongoing_requests": max(MAX_ONGOING, 2 * config.batch_size),
         # A judge that cannot be built (no such model, not enough memory) mostly cannot be built the next time either.
         "max_constructor_retry_count": 2,
     }
@@ -117,7 +135,7 @@ def judge_deployment(config: JudgeConfig) -> serve.Application:
         )
     else:
         options["num_replicas"] = config.max_replicas
-    return JudgeReplica.options(**options).bind(config.model_dump(mode="json"))  # type: ignore[attr-defined]
+    return options
 
 
 def _first_line(error: Exception) -> str:

@@ -15,10 +15,11 @@ from ray.serve.config import HTTPOptions, ProxyLocation
 from ray.serve.handle import DeploymentHandle
 from ray.serve.schema import ApplicationStatus
 
+from actors.judge_pool import shared_deployment
 from actors.judges import ServeBench, judge_deployment
 from auricle.errors import JudgeError
 from auricle.judging.panel import PanelConfig
-from auricle.judging.registry import check_options
+from auricle.judging.placement import check_judges
 from auricle.judging.sitting import Sitting
 
 PANEL_APP = "panel"
@@ -31,7 +32,8 @@ class Panel:
 
     def __init__(self, config: dict[str, Any], judges: dict[str, DeploymentHandle]) -> None:
         self._config = PanelConfig.model_validate(config)
-        self._sitting = Sitting(self._config, {name: ServeBench(handle) for name, handle in judges.items()})
+        benches = {judge.name: ServeBench(judges[judge.name], judge.name if judge.shared else "") for judge in self._config.judges}
+        self._sitting = Sitting(self._config, benches)
 
     async def judge(self, requests: Sequence[Mapping[str, Any]]) -> list[dict[str, dict[str, Any]]]:
         """One answer a request, in their order; see docs/design.md for both."""
@@ -43,9 +45,9 @@ def build_panel(config: PanelConfig) -> serve.Application:
 
     Raises ConfigError where a judge or one of its options is unknown.
     """
-    for judge in config.judges:
-        check_options(judge.kind_or_name, judge.options, source=f"panel judge {judge.name!r}, options")
-    judges = {judge.name: judge_deployment(judge) for judge in config.judges}
+    check_judges(config)
+    shared = {pool.name: shared_deployment(pool, [judge for judge in config.judges if judge.shared == pool.name]) for pool in config.shared}
+    judges = {judge.name: shared[judge.shared] if judge.shared else judge_deployment(judge) for judge in config.judges}
     panel = Panel.options(  # type: ignore[attr-defined]
         ray_actor_options={"num_cpus": config.num_cpus}, max_ongoing_requests=config.max_ongoing_requests, num_replicas=1
     )

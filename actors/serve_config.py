@@ -13,6 +13,7 @@ from ray.serve.schema import ServeDeploySchema
 from auricle.config import build
 from auricle.errors import ConfigError
 from auricle.judging.panel import PanelConfig
+from auricle.judging.placement import check_judges
 
 PANEL_BUILDER = "actors.panel:build_panel"
 
@@ -39,10 +40,13 @@ def read_serve_config(path: Path) -> ServeDeploySchema:
 
 
 def panel_of(application: Any, *, source: str) -> PanelConfig | None:
-    """The panel of an application, checked; None where it is another kind of application."""
+    """The panel of an application, with its judges' options checked; None where it is another kind of application."""
     if application.import_path != PANEL_BUILDER:
         return None
-    return build(PanelConfig, application.args, source=f"{source}: application {application.name!r}, args")
+    where = f"{source}: application {application.name!r}, args"
+    panel = build(PanelConfig, application.args, source=where)
+    check_judges(panel, source=where)
+    return panel
 
 
 def _unknown_keys(model: type[BaseModel], values: Mapping[str, Any], where: str) -> list[str]:

@@ -5,7 +5,7 @@ A part is one number of an answer that has a weight: `listener` (a judge's score
 """
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 from jaxtyping import Float32
@@ -17,6 +17,34 @@ from auricle.judging.verdict import Span
 SCORE = "score"
 
 Answer = Mapping[str, Mapping[str, Any]]
+
+
+class SharedPoolConfig(Config):
+    """Processes in which several judges live: several models on few GPUs, each loaded when it is first asked for (Serve's multiplexing)."""
+
+    OF_A_POOL: ClassVar[tuple[str, ...]] = ("min_replicas", "max_replicas", "num_cpus", "num_gpus", "resources")
+    """Settings that a judge leaves to its pool."""
+
+    name: str = Field(pattern=r"^[A-Za-z][A-Za-z0-9_-]*$")
+    """What judges call it in `shared`."""
+    loaded: PositiveInt = 1
+    """Most judges loaded in one process at a time; the one that was not asked for longest makes room for another."""
+    min_replicas: NonNegativeInt = 1
+    """Fewest processes."""
+    max_replicas: PositiveInt = 1
+    """Most processes; above min_replicas the pool grows and shrinks with the load."""
+    num_cpus: NonNegativeFloat = 0.1
+    """Logical CPUs of one process."""
+    num_gpus: NonNegativeFloat = 0.0
+    """GPUs of one process; its loaded judges share them (engine.gpu_memory_share)."""
+    resources: dict[str, NonNegativeFloat] = {}
+    """Further Ray resources of one process."""
+
+    @model_validator(mode="after")
+    def _consistent(self) -> "SharedPoolConfig":
+        if self.max_replicas < self.min_replicas:
+            raise ValueError(f"max_replicas ({self.max_replicas}) is below min_replicas ({self.min_replicas}); raise it")
+        return self
 
 
 class JudgeConfig(Config):
@@ -47,6 +75,9 @@ class JudgeConfig(Config):
     """Most calls that a replica judges together."""
     batch_wait_s: NonNegativeFloat = 0.01
     """How long a replica waits for more calls to judge together, in seconds."""
+    alone: bool = False
+    """Judge every clip by itself, so that its verdict is the same to the bit whatever else is judged; slower. Sums in another order, as in a
+    batch of another size, end in other bits. `staleness.exact_staleness` sets it."""
     min_replicas: NonNegativeInt = 1
     """Fewest processes of this judge."""
     max_replicas: PositiveInt = 1
@@ -57,11 +88,18 @@ class JudgeConfig(Config):
     """GPUs of one process."""
     resources: dict[str, NonNegativeFloat] = {}
     """Further Ray resources of one process, such as {"reward": 1} to pin the pool to a kind of node."""
+    shared: str = ""
+    """Name of one of the panel's `shared` pools, whose processes it lives in together with other judges. Empty: processes of its own."""
 
     @model_validator(mode="after")
     def _consistent(self) -> "JudgeConfig":
         if self.max_replicas < self.min_replicas:
             raise ValueError(f"max_replicas ({self.max_replicas}) is below min_replicas ({self.min_replicas}); raise it")
+        own = [name for name in SharedPoolConfig.OF_A_POOL if getattr(self, name) != type(self).model_fields[name].default]
+        if self.shared and own:
+            raise ValueError(
+                f"{', '.join(own)} of judge {self.name!r}: say it of the shared pool {self.shared!r}, whose processes these are"
+            )
         return self
 
     @property
@@ -78,6 +116,8 @@ class PanelConfig(Config):
         JudgeConfig(name="sentiment", reads="listener"),
     )
     """The judges; names are unique."""
+    shared: tuple[SharedPoolConfig, ...] = ()
+    """Pools that several judges share; judges name them in their own `shared`."""
     loudness_lufs: float = Field(default=-26.0, ge=-60.0, le=-10.0)
     """Loudness at which judges hear every clip (ITU-R BS.1770), in LUFS. Metrics that compare with a reference hear clips as they are."""
     cache_size: NonNegativeInt = 4096
@@ -99,6 +139,13 @@ class PanelConfig(Config):
         for judge in self.judges:
             if judge.reads and (judge.reads not in names or judge.reads == judge.name):
                 raise ValueError(f"judge {judge.name!r} reads {judge.reads!r}, which is no other judge of the panel {names}")
+        pools = [pool.name for pool in self.shared]
+        if len({*pools, *names}) < len(pools) + len(names):
+            raise ValueError(f"shared {pools} and judges {names}: each name may stand once")
+        if astray := [judge for judge in self.judges if judge.shared and judge.shared not in pools]:
+            raise ValueError(f"judge {astray[0].name!r} shares {astray[0].shared!r}, which is none of the panel's shared pools {pools}")
+        if idle := set(pools) - {judge.shared for judge in self.judges}:
+            raise ValueError(f"no judge lives in the shared pool {min(idle)!r}; let judges name it in `shared`, or take it out")
         readers = {judge.name for judge in self.judges if judge.reads}
         if chained := [judge.name for judge in self.judges if judge.reads in readers]:
             raise ValueError(f"judge {chained[0]!r} reads a judge that reads itself; let both read the one that listens")

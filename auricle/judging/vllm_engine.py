@@ -61,6 +61,7 @@ def start_engine(model: str, revision: str, options: EngineOptions, *, audios: i
     }
     if on_gpu:
         arguments["gpu_memory_utilization"] = options.gpu_memory_share
+        arguments["tensor_parallel_size"] = options.tensor_parallel
     else:
         arguments["kv_cache_memory_bytes"] = options.cache_mib << 20
     if not Path(model).is_dir():

@@ -2,22 +2,19 @@
 
 import threading
 import time
-from pathlib import Path
 
 import numpy as np
 import pytest
 from ray import serve
 
 from actors.panel import start_panel, stop_panel
-from actors.serve_config import panel_of, read_serve_config
 from auricle.errors import ConfigError, JudgeError
-from auricle.judging.panel import JudgeConfig, PanelConfig, part_names
+from auricle.judging.panel import JudgeConfig, PanelConfig
 
 pytestmark = pytest.mark.slow
 
 ODD = "tests.judging.odd_judges"
 RATE_HZ = 16_000
-CONFIGS = Path(__file__).resolve().parents[2] / "serve_configs"
 
 
 def _judge(name, **values):
@@ -145,28 +142,3 @@ def test_stopping_takes_the_application_down(ray_local):
     start_panel(PanelConfig(judges=(_judge("level"),), num_cpus=0.05), app_name="panel-stop")
     stop_panel(app_name="panel-stop")
     assert "panel-stop" not in serve.status().applications
-
-
-@pytest.mark.parametrize("name", ["judges-cpu.yaml", "judges-gpu.yaml"])
-def test_shipped_serve_configs_hold_no_unknown_key(name):
-    application = read_serve_config(CONFIGS / name).applications[0]
-    panel = panel_of(application, source=name)
-    assert part_names(panel) == ("listener", "sentiment")
-
-
-@pytest.mark.parametrize(
-    ("old", "new", "says"),
-    [
-        ("route_prefix:", "route_prefx:", r"unknown key 'applications\[0\]\.route_prefx'; did you mean 'route_prefix'"),
-        ("proxy_location:", "proxy_lokation:", "unknown key 'proxy_lokation'"),
-        ("max_replicas: 4", "max_replica: 4", "unknown key 'judges.0.max_replica'"),
-        ("max_replicas: 4", "max_replicas: 0", "max_replicas"),
-    ],
-)
-def test_misspelt_serve_configs_are_errors(tmp_path, old, new, says):
-    path = tmp_path / "config.yaml"
-    text = (CONFIGS / "judges-cpu.yaml").read_text()
-    assert old in text
-    path.write_text(text.replace(old, new, 1))
-    with pytest.raises(ConfigError, match=says):
-        read_serve_config(path)

@@ -1,0 +1,91 @@
+"""A pool that several judges share: one deployment, whose replicas load the judges that are asked for and put away those that are not.
+
+Invariants:
+- At most `loaded` judges are loaded in a replica; to make room, the one that was not asked for longest goes (Serve's model multiplexing).
+- A judge that has to go finishes the calls it is at first, so no call is lost; those that come later load it again, here or elsewhere.
+- Calls to one judge are judged one after the other, in the judge's own thread; calls to two loaded judges at once.
+
+    Panel --model_id--> replica that has it, or has room --not loaded--> (least recently used one closes) --build--> judge --> verdicts
+"""
+
+import asyncio
+import gc
+import threading
+from typing import Any
+
+from ray import serve
+
+from actors.judges import HANG_FACTOR, MAX_ONGOING, JudgeReplica, pool_options
+from auricle.judging.judge import Identity, JudgeClip
+from auricle.judging.panel import JudgeConfig, SharedPoolConfig
+from auricle.judging.verdict import Verdict
+
+
+class Tenant:
+    """One loaded judge. Serve calls `__del__` of what it puts away, and awaits it."""
+
+    def __init__(self, config: dict[str, Any]) -> None:
+        self._host = JudgeReplica.func_or_class(config)  # type: ignore[attr-defined]
+        self._closing = threading.Lock()
+        self._idle = threading.Event()
+        self._idle.set()
+        self._calls = 0
+        self._patience_s = HANG_FACTOR * JudgeConfig.model_validate(config).deadline_s
+
+    async def judge(self, clips: list[JudgeClip]) -> tuple[list[Verdict], Identity]:
+        """Its verdicts. The first line runs before the event loop could put it away."""
+        self._calls += 1
+        self._idle.clear()
+        try:
+            return await self._host.judge_apart(clips)
+        finally:
+            self._calls -= 1
+            if not self._calls:
+                self._idle.set()
+
+    def check_health(self) -> None:
+        """Raises JudgeError where it hangs, or can judge no more."""
+        self._host.check_health()
+
+    def __del__(self) -> None:
+        if hasattr(self, "_closing") and self._closing.acquire(blocking=False):  # once; and not of a judge that could not be built
+            self._idle.wait(self._patience_s)
+            self._host.close()
+            gc.collect()  # what an engine holds on a GPU hangs in cycles
+
+
+@serve.deployment(health_check_period_s=5, health_check_timeout_s=30, graceful_shutdown_timeout_s=5)
+class JudgePool:
+    """Hosts up to `loaded` of its judges at a time."""
+
+    def __init__(self, loaded: int, configs: dict[str, dict[str, Any]]) -> None:
+        self._tenants: dict[str, Tenant] = {}
+
+        async def load(name: str) -> Tenant:
+            tenant = await asyncio.to_thread(Tenant, configs[name])
+            self._tenants[name] = tenant
+            while len(self._tenants) > loaded:  # those put away are no concern of the health check any more
+                self._tenants.pop(next(iter(self._tenants)))
+            return tenant
+
+        self._tenant = serve.multiplexed(max_num_models_per_replica=loaded)(load)
+
+    async def judge(self, name: str, clips: list[JudgeClip]) -> tuple[list[Verdict], Identity]:
+        """One verdict a clip of the judge called `name`."""
+        tenant = await self._tenant(name)
+        self._tenants[name] = self._tenants.pop(name, tenant)  # newest last, as Serve's own table
+        return await tenant.judge(clips)
+
+    def check_health(self) -> None:
+        """Called by Serve. Raises where this replica has to be replaced."""
+        for tenant in list(self._tenants.values()):
+            tenant.check_health()
+
+
+def shared_deployment(pool: SharedPoolConfig, judges: list[JudgeConfig]) -> serve.Application:
+    """The Serve deployment of a shared pool."""
+    waiting = max(MAX_ONGOING, *(2 * judge.batch_size for judge in judges))
+    options = pool_options(pool) | {"name": pool.name, "max_ongoing_requests": waiting}
+    # A tenant is a judge like any other, only that its processes are the pool's.
+    configs = {judge.name: judge.model_copy(update={"shared": ""}).model_dump(mode="json") for judge in judges}
+    return JudgePool.options(**options).bind(pool.loaded, configs)  # type: ignore[attr-defined]

@@ -1,0 +1,48 @@
+"""Whether judges fit onto the GPUs that their processes ask for, checked before anything starts: an engine says so only minutes later."""
+
+from typing import Any
+
+from auricle.config import Config
+from auricle.errors import ConfigError
+from auricle.judging.engine_options import EngineOptions
+from auricle.judging.panel import JudgeConfig, PanelConfig
+from auricle.judging.registry import check_options
+
+
+def check_judges(config: PanelConfig, *, source: str = "panel") -> dict[str, Config]:
+    """The options of every judge by its name, validated, with the GPUs their engines need. Raises ConfigError naming judge, key and cure."""
+    options = {
+        judge.name: check_options(judge.kind_or_name, judge.options, source=f"{source} judge {judge.name!r}, options")
+        for judge in config.judges
+    }
+    pools = {pool.name: pool for pool in config.shared}
+    for judge in config.judges:
+        engine: Any = getattr(options[judge.name], "engine", None)
+        if isinstance(engine, EngineOptions):
+            pool = pools.get(judge.shared)
+            faults = _faults(engine, pool.num_gpus if pool else judge.num_gpus, pool.loaded if pool else 1)
+            if faults:
+                raise ConfigError(f"{source} judge {judge.name!r}{_place(judge)}: {'; '.join(faults)}")
+    return options
+
+
+def _faults(engine: EngineOptions, num_gpus: float, loaded: int) -> list[str]:
+    if num_gpus == 0 and engine.tensor_parallel == 1:
+        return []
+    if num_gpus != engine.tensor_parallel and (num_gpus > 1 or engine.tensor_parallel > 1):
+        return [
+            f"num_gpus = {num_gpus:g}, but options.engine.tensor_parallel = {engine.tensor_parallel}: an engine uses as many whole GPUs "
+            "as its model is split over; make them equal"
+        ]
+    share, most = engine.gpu_memory_share, min(num_gpus, 1.0) / loaded
+    if share > most + 1e-9:
+        others = f" and up to {loaded} judges are loaded at a time" if loaded > 1 else ""
+        return [
+            f"options.engine.gpu_memory_share = {share:g} is more than the {most:g} of a GPU that is its own (num_gpus = {num_gpus:g}"
+            f"{others}); the processes beside it would run out of memory. Lower the share, or give more"
+        ]
+    return []
+
+
+def _place(judge: JudgeConfig) -> str:
+    return f" in the shared pool {judge.shared!r}" if judge.shared else ""
