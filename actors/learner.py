@@ -165,7 +165,9 @@ class PolicyLearner(PPOTorchLearner):
             values = self.policy.compute_values(batch, fwd_out[Columns.EMBEDDINGS])
             losses["value_loss"] = value_loss(values, batch[Postprocessing.VALUE_TARGETS], weights, total)
             factors["value_loss"] = settings.value_weight
-        self._statistics.add_minibatch(losses, log_prob - old_log_prob, weights, clip=settings.clip, epoch=batch[_EPOCH])
+        # A minibatch whose scenes all lack targets has no anchor: a zero of it would only thin the mean of the others.
+        told = {name: loss for name, loss in losses.items() if name != "anchor_loss" or batch[_LABELLED][1] > 0}
+        self._statistics.add_minibatch(told, log_prob - old_log_prob, weights, clip=settings.clip, epoch=batch[_EPOCH])
         return torch.stack([factors[name] * loss for name, loss in losses.items()]).sum()
 
     # --- one step's parts --------------------------------------------------------------------------------------------------------------
@@ -214,7 +216,7 @@ class PolicyLearner(PPOTorchLearner):
             # Scenes without a target arrive with zeros for it. The mean is over the others: the anchor pulls alike whatever their share.
             labelled = np.asarray(weight * rows.target[chosen].any(axis=1), dtype=np.float32)
             batch[_TARGET] = self._tensor(rows.target[chosen])
-            batch[_LABELLED] = self._tensor(labelled), max(1.0, float(sum(gather_objects(float(labelled.sum())))))
+            batch[_LABELLED] = self._tensor(labelled), float(sum(gather_objects(float(labelled.sum()))))
         return batch
 
     def _anchor(self, batch: dict[str, Any], fwd_out: dict[str, Tensor]) -> Tensor:

@@ -148,7 +148,7 @@ class Killed(BaseException):
     pass
 
 
-def _die(*arguments):
+def _die(*arguments, **keywords):
     raise Killed
 
 
