@@ -29,6 +29,12 @@ def enhancer_recipe(settings: Settings, scenes: FinetuneScenes, enhancer_folder:
             "learner.anchor_gamma is above 0, but no training scene has a clean target: set it to 0 for unlabelled clips, or name a "
             "labelled corpus beside them (--set scenes.labelled=PATH)"
         )
+    advantages = learner.resolved_advantages()
+    if advantages.disagreement_penalty > 0 and advantages.baseline == "group" and size.samples_per_scene < 3:
+        raise ConfigError(
+            f"learner.advantages.disagreement_penalty = {advantages.disagreement_penalty:g} does nothing to {size.samples_per_scene} "
+            "samples of a scene, which lie equally far from their mean: raise finetune.samples_per_scene to 3, or set the penalty to 0"
+        )
     comparing = [judge for judge in settings.panel.judges if _compares(judge)]
     voting = [judge.name for judge in comparing if any(judge.weights.values())]
     if voting and any(scene.target is None for scene in [*scenes.train, *scenes.dev]):
@@ -36,7 +42,7 @@ def enhancer_recipe(settings: Settings, scenes: FinetuneScenes, enhancer_folder:
             f"panel.judges: {', '.join(voting)} need clean targets, which some training or held-out scenes lack: every rollout of theirs "
             "would be dropped; take the vote (weights = {}), or use labelled scenes alone"
         )
-    by_reference = learner.resolved_advantages().baseline == "reference"
+    by_reference = advantages.baseline == "reference"
 
     def stages(plan: StreamPlan, store: Any) -> Sequence[Stage]:
         return enhancement_stages(

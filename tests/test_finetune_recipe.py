@@ -7,13 +7,14 @@ import pytest
 from actors.stream import plan_stream
 from auricle.errors import ConfigError
 from auricle.judging.panel import JudgeConfig, PanelConfig
+from auricle.learning.advantages import AdvantageConfig
 from auricle.learning.config import LearnerConfig
 from auricle.learning.schedule import RolloutSchedule
 from auricle.scenes.scene import Scene
 from pipelines.finetune import inputs
 from pipelines.finetune_recipe import enhancer_recipe
 from pipelines.finetune_scenes import FinetuneScenes
-from pipelines.settings import ScenesSettings, Settings
+from pipelines.settings import FinetuneSettings, ScenesSettings, Settings
 
 LABELLED = [Scene(f"labelled-{place}", "train", Path("mix.wav"), target=Path("target.wav")) for place in range(8)]
 UNLABELLED = [Scene(f"S{place}", "train", Path("mix.wav")) for place in range(8)]
@@ -37,6 +38,18 @@ def test_a_double_ended_listener_is_given_targets():
     for options, given in (({"double_ended": True}, True), ({}, False)):
         rollouts, _ = recipe(LABELLED, name="listener", options=options).stages(plan, None)
         assert rollouts.keywords["with_target"] is given
+
+
+def test_a_penalty_that_two_samples_cannot_feel_is_refused():
+    panel = PanelConfig(judges=(JudgeConfig(name="listener"), JudgeConfig(name="dnsmos")))
+    learner = LearnerConfig(anchor_gamma=0.0, advantages=AdvantageConfig(disagreement_penalty=1.0))
+    for samples in (3, 2):
+        settings = Settings(panel=panel, learner=learner, finetune=FinetuneSettings(samples_per_scene=samples))
+        if samples == 3:
+            enhancer_recipe(settings, FinetuneScenes(LABELLED, LABELLED), "enhancer", "panel")
+            continue
+        with pytest.raises(ConfigError, match="does nothing to 2 samples"):
+            enhancer_recipe(settings, FinetuneScenes(LABELLED, LABELLED), "enhancer", "panel")
 
 
 def test_every_node_has_to_find_the_labelled_corpus_too():

@@ -49,7 +49,9 @@ class AdvantageConfig(Config):
     """Weight of credit in time beside the whole clip's advantage; 0 leaves the judges' spans unused."""
     disagreement_penalty: float = Field(default=0.0, ge=0)
     """Standard deviations over the panel's parts, each in units of its own spread, that are subtracted from their mean: a guard against
-    hacking one judge, which needs parts from judges that were not trained on each other's scores. 0: none."""
+    hacking one judge, which needs parts from judges that were not trained on each other's scores. Under the baseline group judges are
+    compared on a scene's samples beside one another, so that it needs three samples of a scene (of two, each is as far off as the other).
+    0: none."""
 
 
 LEAST_GROUP_SPREAD = 0.01
@@ -120,10 +122,10 @@ def compute_advantages(
                 reasons[alive] = LONE_SAMPLE
     kept = reasons == ""
     differences = _differences(used, baseline_parts, kept, members, config.baseline)
-    # What a group's mean takes away is no reason to trust a judge: disagreement is about where a sample stands among all of the batch.
-    standing = differences if config.baseline == "reference" else np.where(kept[:, None], used, 0.0)
     spread = _units(differences, kept, config.spread_floor)
-    apart = np.where(kept, disagreement(_batch_centred(standing, kept) / spread, part_weights), 0.0)
+    # About the same differences that are rewarded. Judges' tastes in scenes are no doubt about a sample, and would drown it: they are often
+    # many times wider than what samples of one scene differ by, which is the unit (docs/log.md, disagreement).
+    apart = np.where(kept, disagreement(_batch_centred(differences, kept) / spread, part_weights), 0.0)
     penalties = config.disagreement_penalty * np.abs(part_weights).sum() * apart
     raw = np.where(kept, (differences / spread) @ part_weights - penalties, 0.0)
     plain = _batch_centred(np.where(kept[:, None], used, 0.0), kept)

@@ -3,6 +3,10 @@
 Judges that were trained apart seldom share their blind spots. Where one of them likes a sample much more than the others do, its liking is
 more likely a hack than a gain, so a reward may be the mean of the judges minus some of their standard deviation (the ensemble lower bound
 of Coste et al. 2024, arXiv 2310.02743, section 3, "uncertainty-weighted optimization", there over copies of one reward model).
+
+Copies of one model share a scale; judges do not, nor their tastes in scenes (a noisy one costs SI-SDR ten decibels and a listener half a
+point). So what is compared is each judge's difference from the baseline, which is what it rewards, in units of that difference's spread
+over the batch: under the baseline `group` a sample beside its siblings. Then neither a judge's scale nor its opinion of a scene counts.
 """
 
 from itertools import combinations
@@ -18,8 +22,8 @@ FEWEST_ROWS = 3
 def disagreement(units: Float[np.ndarray, "rows parts"], weights: Float[np.ndarray, " parts"]) -> Float64[np.ndarray, " rows"]:
     """The standard deviation over the parts of each row, weighted by the absolute weights.
 
-    units: each part minus its mean over the batch, in units of its own spread. A part of negative weight is turned round first: it agrees
-    with the others when it falls. Of two parts of equal weight, mean - deviation is the smaller one.
+    units: each part's difference from the baseline minus its mean over the batch, in units of its own spread. A part of negative weight is
+    turned round first: it agrees with the others when it falls. Of two parts of equal weight, mean - deviation is the smaller one.
     """
     share = np.abs(weights) / np.abs(weights).sum()
     turned = units * np.sign(weights)

@@ -30,9 +30,9 @@ def test_the_bound_of_two_equal_judges_is_the_stricter_one(units):
     assert bound == pytest.approx(units.min(axis=1), abs=1e-9)
 
 
-# Two samples a scene; the third scene's first sample is liked very much by one judge and disliked by the other.
-PARTS = np.array([[2.0, 2.2], [1.0, 1.0], [3.0, 3.1], [2.0, 2.0], [5.0, 1.2], [1.0, 1.8]])
-GROUPS = ["a", "a", "b", "b", "c", "c"]
+# Three samples a scene; the third scene's first sample is liked very much by one judge and disliked by the other.
+PARTS = np.array([[2.0, 2.2], [1.0, 1.0], [1.5, 1.4], [3.0, 3.1], [2.0, 2.0], [2.5, 2.4], [5.0, 1.2], [1.0, 1.8], [1.2, 1.6]])
+GROUPS = ["a", "a", "a", "b", "b", "b", "c", "c", "c"]
 
 
 def _run(penalty, **config):
@@ -49,10 +49,19 @@ def test_off_by_default_and_then_nothing_changes():
 
 def test_what_one_judge_alone_likes_loses_against_what_both_like():
     plain, guarded = _run(0.0), _run(1.0)
-    hacked, agreed = 4, 0
+    hacked, agreed = 6, 0
     assert plain.values[hacked] > 0
     assert plain.values[hacked] - plain.values[agreed] > guarded.values[hacked] - guarded.values[agreed]
     assert plain.disagreement[hacked] == max(plain.disagreement)
+
+
+@given(hnp.arrays(np.float64, (3, 2), elements=st.floats(-50, 50)), st.floats(0.1, 30.0))
+def test_neither_a_judges_scale_nor_its_taste_in_scenes_counts(tastes, scale):
+    plain = _run(1.0)
+    parts = (PARTS + np.repeat(tastes, 3, axis=0)) * [1.0, scale]
+    moved = compute_advantages(parts, GROUPS, (1.0, 1.0), AdvantageConfig(disagreement_penalty=1.0, credit_weight=0.0))
+    assert moved.disagreement == pytest.approx(plain.disagreement, abs=1e-6)
+    assert moved.values == pytest.approx(plain.values, abs=1e-6)
 
 
 @pytest.mark.parametrize("baseline", ["group", "reference"])
@@ -60,7 +69,7 @@ def test_advantages_stay_centred_under_a_penalty(baseline):
     values = _run(2.0, baseline=baseline).values
     assert values.sum() == pytest.approx(0.0, abs=1e-9)
     if baseline == "group":
-        assert values.reshape(3, 2).sum(axis=1) == pytest.approx(np.zeros(3), abs=1e-9)
+        assert values.reshape(3, 3).sum(axis=1) == pytest.approx(np.zeros(3), abs=1e-9)
 
 
 def test_the_log_tells_how_far_the_judges_agree():
@@ -68,15 +77,15 @@ def test_the_log_tells_how_far_the_judges_agree():
     assert metrics["judges_correlation"] == metrics["judges_correlation/0~1"]
     assert 0 < metrics["judges_spread"] < 1
     # A judge without a vote does not count, and columns keep the numbers that the panel gives them.
-    three = np.column_stack([PARTS[:, 0], np.full(6, 3.0), PARTS[:, 1]])
+    three = np.column_stack([PARTS[:, 0], np.full(9, 3.0), PARTS[:, 1]])
     found = compute_advantages(three, GROUPS, (1.0, 0.0, 1.0), AdvantageConfig())
     assert list(found.rank_correlations) == [(0, 2)]
 
 
 def test_a_constant_judge_has_no_correlation_and_no_nan():
-    constant = np.column_stack([PARTS[:, 0], np.full(6, 3.0)])
+    constant = np.column_stack([PARTS[:, 0], np.full(9, 3.0)])
     found = compute_advantages(constant, GROUPS, (1.0, 1.0), AdvantageConfig(disagreement_penalty=1.0))
     assert found.rank_correlations == {}
     assert np.isfinite(found.values).all()
     assert "judges_correlation" not in row_metrics(found, scenes=3)
-    assert rank_correlations(PARTS, np.zeros(6, bool), np.ones(2)) == {}
+    assert rank_correlations(PARTS, np.zeros(9, bool), np.ones(2)) == {}
