@@ -13,6 +13,7 @@ from ray.serve.handle import DeploymentHandle
 from actors.panel import start_panel, stop_panel
 from auricle.enhancers.assets import default_enhancer
 from auricle.errors import AuricleError, DeadlineError
+from auricle.judging.exact import exact_panel
 from auricle.judging.panel import part_names
 from auricle.ledger import account
 from pipelines.display import Display
@@ -44,7 +45,8 @@ class FinetuneJob(StreamJob):
     def __enter__(self) -> Self:
         self.display.phase("starting the judges")
         try:
-            handle = start_panel(self.settings.panel, app_name=self._panel_app)
+            panel = self.settings.panel
+            handle = start_panel(exact_panel(panel) if self.settings.staleness.exact_staleness else panel, app_name=self._panel_app)
             self._check_judges(handle)
             self._guard.start(self.scenes.dev, self.enhancer_folder, self._panel_app)
         except BaseException:

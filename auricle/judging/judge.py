@@ -118,6 +118,11 @@ def judge_safely(judge: Judge, clips: Sequence[JudgeClip]) -> list[Verdict]:
     return [_finite(verdict) for verdict in verdicts]
 
 
+def judge_each(judge: Judge, clips: Sequence[JudgeClip]) -> list[Verdict]:
+    """`judge_safely` for one clip after another: a verdict then depends on its clip alone, to the bit."""
+    return [verdict for clip in clips for verdict in judge_safely(judge, [clip])]
+
+
 def _finite(verdict: Verdict) -> Verdict:
     """Plain finite numbers, or Failed."""
     if isinstance(verdict, Failed):
