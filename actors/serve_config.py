@@ -8,14 +8,17 @@ from typing import Any
 
 import yaml
 from pydantic import BaseModel, ValidationError
+from ray.serve.config import ProxyLocation
 from ray.serve.schema import ServeDeploySchema
 
+from actors.ingress import IngressConfig, is_loopback
 from auricle.config import build
 from auricle.errors import ConfigError
 from auricle.judging.panel import PanelConfig
 from auricle.judging.placement import check_judges
 
 PANEL_BUILDER = "actors.panel:build_panel"
+INGRESS_BUILDER = "actors.ingress:build_ingress"
 
 
 def read_serve_config(path: Path) -> ServeDeploySchema:
@@ -36,17 +39,38 @@ def read_serve_config(path: Path) -> ServeDeploySchema:
         raise ConfigError(f"{path}: {error}") from error
     for application in schema.applications:
         panel_of(application, source=str(path))
+        _check_door(schema, application, source=str(path))
     return schema
 
 
 def panel_of(application: Any, *, source: str) -> PanelConfig | None:
     """The panel of an application, with its judges' options checked; None where it is another kind of application."""
-    if application.import_path != PANEL_BUILDER:
-        return None
     where = f"{source}: application {application.name!r}, args"
-    panel = build(PanelConfig, application.args, source=where)
+    if application.import_path == PANEL_BUILDER:
+        panel = build(PanelConfig, application.args, source=where)
+    elif application.import_path == INGRESS_BUILDER:
+        panel = build(IngressConfig, application.args, source=where).panel
+    else:
+        return None
     check_judges(panel, source=where)
     return panel
+
+
+def _check_door(schema: ServeDeploySchema, application: Any, *, source: str) -> None:
+    """Raises ConfigError where an application would answer the network without a token, or a request could take for ever."""
+    if application.route_prefix is None or schema.proxy_location == ProxyLocation.Disabled:
+        return
+    where = f"{source}: application {application.name!r}"
+    if application.import_path == PANEL_BUILDER:
+        raise ConfigError(f"{where}: a panel has no HTTP form; set route_prefix: null, or import_path: {INGRESS_BUILDER}")
+    host, ingress = schema.http_options.host, application.import_path == INGRESS_BUILDER
+    if not is_loopback(host) and not (ingress and build(IngressConfig, application.args, source=where).bearer):
+        raise ConfigError(
+            f"{where}: would answer the whole network (http_options.host = {host!r}) without a token; set host: 127.0.0.1, or for "
+            f"{INGRESS_BUILDER} bearer: true"
+        )
+    if schema.http_options.request_timeout_s is None:
+        raise ConfigError(f"{where}: http_options.request_timeout_s is not set, so a request may take for ever; set it, such as 400")
 
 
 def _unknown_keys(model: type[BaseModel], values: Mapping[str, Any], where: str) -> list[str]:

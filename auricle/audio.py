@@ -4,7 +4,6 @@
 Audio in memory is mono float32 of shape [samples], nominally within [-1, 1].
 """
 
-import struct
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -25,6 +24,7 @@ from auricle.levels import (
     speech_weighted_rms,
     speech_weighted_snr_db,
 )
+from auricle.riff import require_complete
 from auricle.signals import align, find_lag_samples, resample
 from auricle.spectrum import istft, stft, stft_steps
 
@@ -85,7 +85,8 @@ def audio_info(path: Path | str) -> AudioInfo:
     _require_rate(path, info.samplerate)
     if info.frames == 0:
         raise MediaError(f"{path}: holds no samples", fault="empty")
-    _check_riff_complete(path)
+    with path.open("rb") as file:
+        require_complete(file, str(path))
     return AudioInfo(info.samplerate, info.channels, info.frames)
 
 
@@ -242,26 +243,6 @@ def _one_channel(samples: Float32[np.ndarray, "samples channels"], channel: int 
     if channel >= samples.shape[1]:
         raise MediaError(f"{path}: asked for channel {channel}, but it has {samples.shape[1]} (counted from 0)")
     return samples[:, channel]
-
-
-def _check_riff_complete(path: Path) -> None:
-    """Raises MediaError where a wav's data chunk promises more bytes than the file has: libsndfile reads such a file without a word."""
-    size = path.stat().st_size
-    with path.open("rb") as file:
-        if file.read(4) != b"RIFF":
-            return
-        file.seek(12)
-        while len(header := file.read(8)) == 8:
-            name, length = struct.unpack("<4sI", header)
-            if name == b"data":
-                # Programs that write wavs into a pipe leave 0 or the largest number here: they never learned the length.
-                if 0 < length < 0xFFFFFF00 and file.tell() + length > size:
-                    left = size - file.tell()
-                    raise MediaError(
-                        f"{path}: cut short: the header promises {length} bytes of samples, {left} are there", fault="truncated"
-                    )
-                return
-            file.seek(length + length % 2, 1)
 
 
 def _part(audio: np.ndarray, sample_rate_hz: int, start_s: float, duration_s: float | None) -> np.ndarray:

@@ -10,7 +10,7 @@ from auricle.judging.registry import check_options
 
 
 def check_judges(config: PanelConfig, *, source: str = "panel") -> dict[str, Config]:
-    """The options of every judge by its name, validated, with the GPUs their engines need. Raises ConfigError naming judge, key and cure."""
+    """Every judge's options by its name, validated, with the GPUs their engines need. Raises ConfigError naming judge, key and cure."""
     options = {
         judge.name: check_options(judge.kind_or_name, judge.options, source=f"{source} judge {judge.name!r}, options")
         for judge in config.judges

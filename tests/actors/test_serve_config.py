@@ -48,6 +48,9 @@ def test_judges_on_gpus_are_pinned_to_reward_nodes(name: str) -> None:
             "num_gpus: 1.0\n          shared: ears",
             "num_gpus of judge 'listener': say it of",
         ),
+        ("http", "bearer: true\n", "bearer: false\n      limit: 3\n", "unknown key 'limit'; did you mean 'limits'"),
+        ("http", "max_s: 120.0", "max_seconds: 120.0", "unknown key 'limits.max_seconds'"),
+        ("http", "request_timeout_s: 400.0", "port: 8001", "request_timeout_s is not set"),
     ],
 )
 def test_what_would_go_wrong_is_an_error_that_names_file_key_and_cure(tmp_path: Path, name: str, old: str, new: str, says: str) -> None:
@@ -58,6 +61,31 @@ def test_what_would_go_wrong_is_an_error_that_names_file_key_and_cure(tmp_path: 
     with pytest.raises(ConfigError, match=says) as caught:
         read_serve_config(path)
     assert str(path) in str(caught.value)
+
+
+def test_nothing_answers_the_network_without_a_token(tmp_path: Path) -> None:
+    path = tmp_path / "config.yaml"
+    text = (CONFIGS / "judges-http.yaml").read_text()
+    path.write_text(text.replace("host: 127.0.0.1", "host: 0.0.0.0"))
+    read_serve_config(path)
+    path.write_text(text.replace("host: 127.0.0.1", "host: 0.0.0.0").replace("bearer: true", "bearer: false"))
+    with pytest.raises(ConfigError, match="would answer the whole network"):
+        read_serve_config(path)
+    path.write_text(text.replace("bearer: true", "bearer: false"))
+    read_serve_config(path)
+    path.write_text(text.replace("actors.ingress:build_ingress", "somebody.else:app").replace("host: 127.0.0.1", "host: 0.0.0.0"))
+    with pytest.raises(ConfigError, match="would answer the whole network"):
+        read_serve_config(path)
+
+
+def test_a_panel_with_a_route_is_an_error_as_it_has_no_http_form(tmp_path: Path) -> None:
+    path = tmp_path / "config.yaml"
+    text = (CONFIGS / "judges-cpu.yaml").read_text()
+    path.write_text(
+        text.replace("proxy_location: Disabled", "proxy_location: HeadOnly").replace("route_prefix: null", "route_prefix: /judge")
+    )
+    with pytest.raises(ConfigError, match="a panel has no HTTP form"):
+        read_serve_config(path)
 
 
 @pytest.mark.parametrize("text", ["", "- a\n", "applications: [", "applications: {a: 1}\n", "\x00", "a: !!python/object:os.system x\n"])
