@@ -29,18 +29,22 @@ CARD = "README.md"
 class Recipe:
     """How one asset is made: its commands, and the folder of theirs that becomes the asset (None: the last command writes it itself).
 
-    resume: the run folder with which the last command goes on where it was stopped. Words with a `*` are what they match.
+    resume: the run folder with which the last command goes on where it was stopped. Words with a `*` are what they match. needs: commands
+    that come first, of another asset's recipe; what they have made already they leave as it is.
     """
 
     commands: tuple[str, ...]
     product: Path | None = None
     resume: Path | None = None
+    needs: tuple[str, ...] = ()
 
+
+SCENES = "auricle corpus synth corpus/enhancer-A --scenes train=480,dev=64,eval=8 --duration 3 --seed 7 --condition A"
 
 RECIPES = {
     "enhancer": Recipe(
         (
-            "auricle corpus synth corpus/enhancer-A --scenes train=480,dev=64,eval=8 --duration 3 --seed 7 --condition A",
+            SCENES,
             "auricle pretrain --set scenes.folder=corpus/enhancer-A --set run.name=enhancer",
         ),
         Path("runs/enhancer/best"),
@@ -49,6 +53,7 @@ RECIPES = {
     "listener": Recipe(
         ("auricle calibrate --set calibrate.cache=build/listener-data --set calibrate.enhanced.scenes=corpus/enhancer-A",),
         Path("runs/listener/listener"),
+        needs=(SCENES,),
     ),
     "sentiment": Recipe(
         (
@@ -72,8 +77,13 @@ def main(argv: Sequence[str] | None = None) -> int:
         parser.error(f"no asset {', '.join(unknown)}; choose of {', '.join(RECIPES)}")
     recordings = [part for name in ("speech", "noise") if getattr(arguments, name) for part in (f"--{name}", *getattr(arguments, name))]
     try:
+        done: set[str] = set()
         for name in arguments.names or RECIPES:
+            for command in RECIPES[name].needs:
+                if command not in done:
+                    carry_out(shlex.split(command), dry_run=arguments.dry_run)
             make(name, RECIPES[name], recordings if name == "listener" else [], dry_run=arguments.dry_run)
+            done |= {*RECIPES[name].needs, *RECIPES[name].commands}
     except subprocess.CalledProcessError as error:
         print(f"assets: `{shlex.join(error.cmd)}` ended with status {error.returncode}", file=sys.stderr)
         return 1
@@ -92,17 +102,22 @@ def make(name: str, recipe: Recipe, more: Sequence[str], *, dry_run: bool) -> No
         words = [*shlex.split(command), *more]
         if recipe.resume and command is recipe.commands[-1] and (recipe.resume / "config.toml").exists():
             words += ["--resume", str(recipe.resume)]
-        print(f"$ {' '.join(word if '*' in word else shlex.quote(word) for word in words)}", flush=True)
-        if dry_run:
-            continue
-        words = [found for word in words for found in _matched(word)]
-        began = time.monotonic()
-        subprocess.run([sys.executable, *(["-m", "pipelines.cli", *words[1:]] if words[0] == "auricle" else words[1:])], check=True)
-        print(f"({time.monotonic() - began:.0f} s)", flush=True)
+        carry_out(words, dry_run=dry_run)
     if recipe.product is not None:
         print(f"$ cp {recipe.product}/* {ASSETS / name}/", flush=True)
         if not dry_run:
             shutil.copytree(recipe.product, ASSETS / name, dirs_exist_ok=True, ignore=shutil.ignore_patterns(CARD))
+
+
+def carry_out(words: Sequence[str], *, dry_run: bool) -> None:
+    """Show a command, and run it. Raises CalledProcessError."""
+    print(f"$ {' '.join(word if '*' in word else shlex.quote(word) for word in words)}", flush=True)
+    if dry_run:
+        return
+    words = [found for word in words for found in _matched(word)]
+    began = time.monotonic()
+    subprocess.run([sys.executable, *(["-m", "pipelines.cli", *words[1:]] if words[0] == "auricle" else words[1:])], check=True)
+    print(f"({time.monotonic() - began:.0f} s)", flush=True)
 
 
 def _matched(word: str) -> list[str]:

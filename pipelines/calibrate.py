@@ -19,7 +19,7 @@ from auricle.listeners.aspects import agreement_with_labels, agreement_with_rati
 from auricle.listeners.calibration import CalibrateConfig, CourseName
 from auricle.listeners.checkpoint import Listener, load_listener
 from auricle.listeners.dataset import prepare_folder, read_set
-from auricle.listeners.enhanced_clips import prepare_enhanced
+from auricle.listeners.enhanced_clips import prepare_enhanced, whole_scenes
 from auricle.listeners.rated_clips import prepare_rated, rated_clips
 from auricle.listeners.report import report_on, report_text, save_report
 from auricle.listeners.sources import Part, find_sources
@@ -94,6 +94,8 @@ def _resolved(arguments: argparse.Namespace, config: CalibrateConfig) -> Calibra
     for folder in (*data.speech, *data.noise):
         if not folder.is_dir():
             raise ConfigError(f"{folder}: no such folder of recordings (calibrate.data)")
+    if config.enhanced.scenes is not None and not arguments.report_only:
+        whole_scenes(config.enhanced)  # before the clips are made, which takes minutes
     network = config.listener
     if (data.clip_s, data.mels, data.sample_rate_hz) != (network.clip_s, network.mels, network.sample_rate_hz):
         raise ConfigError(

@@ -26,9 +26,18 @@ def test_the_card_gives_the_commands_that_make_it(name: str) -> None:
 def test_dry_run_shows_the_commands_and_makes_nothing(capsys: pytest.CaptureFixture[str]) -> None:
     assert assets.main(["listener", "--noise", "my noises", "--dry-run"]) == 0
     assert capsys.readouterr().out.splitlines() == [
-        "$ auricle calibrate --set calibrate.cache=build/listener-data --noise 'my noises'",
+        f"$ {assets.SCENES}",  # the enhancer's scenes, where that was not made before
+        "$ auricle calibrate --set calibrate.cache=build/listener-data --set calibrate.enhanced.scenes=corpus/enhancer-A "
+        "--noise 'my noises'",
         "$ cp runs/listener/listener/* auricle/assets/listener/",
     ]
+
+
+def test_what_several_assets_need_is_made_once(capsys: pytest.CaptureFixture[str]) -> None:
+    assert assets.main(["--dry-run"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert lines.count(f"$ {assets.SCENES}") == 1
+    assert lines[0] == f"$ {assets.SCENES}"
 
 
 def test_an_unknown_asset_is_a_usage_error(capsys: pytest.CaptureFixture[str]) -> None:

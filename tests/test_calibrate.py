@@ -55,3 +55,8 @@ def test_what_cannot_work_is_said_in_one_line(tmp_path: Path, capsys: pytest.Cap
     assert "give rated clips" in capsys.readouterr().err
     assert main(["--set", "calibrate.data.clip_s=2.0"]) == 1
     assert "set them to the same values" in capsys.readouterr().err
+    cache = tmp_path / "cache"
+    places = ["--set", f"calibrate.cache={cache}", "--set", f"calibrate.enhanced.scenes={tmp_path / 'MISSING'}"]
+    assert main([*SMALL, *places]) == 1
+    assert "MISSING: no such folder; make the corpus first" in capsys.readouterr().err
+    assert not cache.exists()  # no clip was made before that was said

@@ -20,7 +20,7 @@ from auricle.enhancers.assets import default_enhancer
 from auricle.enhancers.checkpoint import load_enhancer
 from auricle.enhancers.exploration import ExplorationConfig, Explorer
 from auricle.enhancers.interface import Enhancer
-from auricle.errors import EmptyCorpusError, MetricError
+from auricle.errors import EmptyCorpusError, MetricError, SceneError
 from auricle.listeners.calibration import DatasetConfig, EnhancedConfig
 from auricle.listeners.dataset import LUFS, SetWriter
 from auricle.listeners.labels import Damage, Labels, make_labels, severity_of_clarity, severity_of_ratio
@@ -42,10 +42,7 @@ def prepare_enhanced(
     config: EnhancedConfig, data: DatasetConfig, cache: Path, *, progress: Callable[[int, int], None] | None = None
 ) -> Path:
     """The folder of the set: found in the cache, or made there. Raises EmptyCorpusError where no scene has all its parts."""
-    assert config.scenes is not None, "the caller asks only where scenes are configured"
-    scenes = [scene for scene in list_scenes(config.scenes, config.split) if scene.target and scene.target_anechoic]
-    if not scenes:
-        raise EmptyCorpusError(f"{config.scenes}: no scene of the split {config.split} has a target and an anechoic target")
+    scenes = whole_scenes(config)
     enhancer_folder = config.enhancer or default_enhancer()
     folder = Path(cache) / f"enhanced-{_fingerprint(config, data, scenes, enhancer_folder)}"
     if not (folder / "labels.jsonl").is_file():
@@ -56,6 +53,20 @@ def prepare_enhanced(
                 if progress:
                     progress(index + 1, config.clips)
     return folder
+
+
+def whole_scenes(config: EnhancedConfig) -> list[Scene]:
+    """The scenes that have all their parts. Raises EmptyCorpusError, or SceneError where there is no such folder."""
+    assert config.scenes is not None, "the caller asks only where scenes are configured"
+    if not config.scenes.is_dir():
+        raise SceneError(
+            f"calibrate.enhanced.scenes = {config.scenes}: no such folder; make the corpus first (auricle corpus synth "
+            f"{config.scenes}), or name another"
+        )
+    scenes = [scene for scene in list_scenes(config.scenes, config.split) if scene.target and scene.target_anechoic]
+    if not scenes:
+        raise EmptyCorpusError(f"{config.scenes}: no scene of the split {config.split} has a target and an anechoic target")
+    return scenes
 
 
 class _Maker:
