@@ -9,7 +9,7 @@ import math
 import os
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TextIO
@@ -85,11 +85,14 @@ def _story(arguments: argparse.Namespace, settings: Settings) -> int:
         raise ConfigError("no files to judge; name some, or check the judges themselves with --self-check")
     files = _expand(arguments.files)
     failed = 0
-    with _clean_stdout() as lines, _progress(len(files)) as advance, _judging(panel, settings, arguments.serve) as judge:
+    judge: JudgeBlock | None = None
+    with _clean_stdout() as lines, _progress(len(files)) as advance, ExitStack() as stack:
         for start in range(0, len(files), BLOCK_FILES):
             recordings = [_read(path, arguments.reference) for path in files[start : start + BLOCK_FILES]]
             usable = [recording for recording in recordings if recording.audio is not None]
-            answers = iter(judge([_request(recording) for recording in usable]) if usable else [])
+            if usable and judge is None:  # only now: models take a minute to load, and perhaps there is nothing to judge
+                judge = stack.enter_context(_judging(panel, settings, arguments.serve))
+            answers = iter(judge([_request(recording) for recording in usable]) if judge and usable else [])
             for recording in recordings:
                 line = _line(recording, panel, None if recording.audio is None else next(answers))
                 failed += line["state"] == "failed"

@@ -60,6 +60,14 @@ def test_bad_files_have_lines_with_reasons_and_the_status_tells(recordings, capf
     assert "2 of 3 files" in errors
 
 
+def test_files_are_read_before_judges_are_loaded(recordings, capfd, monkeypatch):
+    monkeypatch.setattr("pipelines.judge._judging", lambda *arguments: pytest.fail("judges were loaded for nothing"))
+    assert main([str(recordings / "nofile.wav"), str(recordings / "broken.wav"), "--judges", "dnsmos"]) == 1
+    lines, errors = _lines(capfd)
+    assert ["no such file" in lines[0]["detail"], "cut short" in lines[1]["detail"]] == [True, True]
+    assert "2 of 2 files" in errors
+
+
 def test_a_judge_that_fails_on_a_file_fails_its_line(recordings, capfd):
     write_audio(recordings / "clean" / "0.wav", np.full(RATE_HZ, 0.1), RATE_HZ)
     assert main([str(recordings / "noisy" / "0.wav"), "--judges", "dnsmos,si_sdr", "--reference", str(recordings / "clean")]) == 1
