@@ -7,10 +7,14 @@
     plain folder  `auricle.scenes.folder`
 
 A folder may be the corpus, one of its splits, or a `scenes` folder itself; or it holds several corpora, which are then taken together, each
-scene's id led by its corpus's name (`grid-S00001`). Nothing is decoded here: `auricle.scenes.checks` does that.
+scene's id led by its corpus's name (`grid-S00001`). Speakers keep their names: one name in two corpora is taken for one person, as it is
+where both were made of the same recordings or voices. Where it is not, intervals are over fewer, larger clusters than they might be, which
+is the safe side; two names for one person would make them too narrow, and hide that somebody is in training here and in eval there (which
+is logged). Nothing is decoded here: `auricle.scenes.checks` does that.
 """
 
 import json
+import logging
 import os
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
@@ -20,6 +24,8 @@ from typing import Any
 from auricle.errors import EmptyCorpusError, SceneError
 from auricle.scenes.folder import SPLITS, list_folder
 from auricle.scenes.scene import InterfererKind, Scene, Split
+
+_log = logging.getLogger(__name__)
 
 VIDEO_NAME = "silent.mp4"
 REFERENCE_CHANNEL = 0
@@ -59,6 +65,7 @@ def list_scenes(folder: Path | str, split: Split | None = None) -> list[Scene]:
     if corpora:
         scenes = [replace(scene, scene_id=f"{folder.name}-{scene.scene_id}") for folder in corpora for scene in list_scenes(folder)]
         scenes.sort(key=lambda scene: SPLITS.index(scene.split))
+        _tell_leaks(root, scenes)
     else:
         scenes = [scene for part in parts for scene in _list_avsec(*part)] if parts else list_folder(root)
     chosen = [scene for scene in scenes if split in (None, scene.split)]
@@ -67,6 +74,19 @@ def list_scenes(folder: Path | str, split: Split | None = None) -> list[Scene]:
         cure = f"it holds {', '.join(held)}; put clips into {root / str(split)}" if held else "expected AVSEC's layout, videos or wavs"
         raise EmptyCorpusError(f"{root}: no scenes{f' of split {split!r}' if split else ''}; {cure}")
     return chosen
+
+
+def _tell_leaks(root: Path, scenes: Iterable[Scene]) -> None:
+    """Log speakers who are learned from in one corpus and held out in another: each was split for itself."""
+    splits = {name: {scene.speaker for scene in scenes if scene.split == name and scene.speaker} for name in SPLITS}
+    for held_out in ("dev", "eval"):
+        if shared := sorted(splits["train"] & splits[held_out]):
+            names = ", ".join(shared[:3]) + (", ..." if len(shared) > 3 else "")
+            _log.warning(
+                "%s: %d speakers are in train of one corpus and in %s of another (%s); if these are the same people, results are not of "
+                "unseen speakers: split the recordings once, or take corpora apart",
+                *(root, len(shared), held_out, names),
+            )
 
 
 def _scene_folders(root: Path) -> list[tuple[Path, Split, Path]]:

@@ -18,6 +18,7 @@ class Scene:
     mix: the noisy wav. target: the clean (reverberant) talker as in the mix. target_anechoic: the talker without the room.
     interferer: the sum of the interferers. video: the talker's face without sound.
     channel: which channel of the wavs to hear (AVSEC-4's binaural files: 0, the reference); None is their mean.
+    speaker: who talks; scenes of one name are one cluster of intervals, also across the corpora of a folder (auricle.scenes.layouts).
     snr_db: speech-weighted signal-to-noise ratio. condition: a free label of the acoustic condition (noises, rooms, codec).
     """
 

@@ -106,6 +106,17 @@ def test_several_corpora_in_one_folder_are_taken_together(tmp_path: Path) -> Non
     assert [scene.scene_id for scene in list_scenes(tmp_path, "eval")] == ["grid-S00009"]
 
 
+def test_a_name_in_two_corpora_is_one_person_and_told_where_it_is_held_out(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    for corpus, split in (("quiet", "train"), ("loud", "train"), ("far", "eval")):
+        avsec4(tmp_path / corpus, split, "S00001")
+        describe(tmp_path / corpus, split, {"scene": "S00001", "speaker": "84"})
+    assert {scene.speaker for scene in list_scenes(tmp_path)} == {"84"}
+    assert "1 speakers are in train of one corpus and in eval of another (84)" in caplog.text
+    caplog.clear()
+    list_scenes(tmp_path / "quiet")
+    assert not caplog.text
+
+
 def test_a_plain_folder(tmp_path: Path) -> None:
     touch(tmp_path, "a.mp4", "b.WAV", "b.mov", "b_target.wav", "c.flac", "x_target.wav", "notes.txt", ".hidden.wav", "anna/d.mkv")
     scenes = {scene.scene_id: scene for scene in list_scenes(tmp_path)}
