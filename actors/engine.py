@@ -25,6 +25,7 @@ import torch
 import torch.distributed as dist
 from torch import Tensor, nn
 
+from actors.plain_loading import plain_loading
 from auricle.errors import CheckpointError, PoolError
 from auricle.learning.config import EngineConfig
 
@@ -162,7 +163,8 @@ class Engine:
         if universal:
             source, tag = _to_universal(folder)
         self._engine._config.load_universal_checkpoint = universal
-        loaded, _ = self._engine.load_checkpoint(str(source), tag=tag)
+        with plain_loading(source):
+            loaded, _ = self._engine.load_checkpoint(str(source), tag=tag)
         if loaded is None:
             raise CheckpointError(f"{folder}: DeepSpeed found no checkpoint in it; it is incomplete")
         self.steps = record["steps"]
@@ -232,7 +234,7 @@ def _to_universal(folder: Path) -> tuple[Path, str]:
     failure = [""]
     if dist.get_rank() == 0 and not target.exists():
         partial = folder / (_UNIVERSAL + ".tmp")
-        command = [sys.executable, "-m", "deepspeed.checkpoint.ds_to_universal", "--input_folder", str(folder / _TAG)]
+        command = [sys.executable, "-m", "actors.plain_loading", "--input_folder", str(folder / _TAG)]
         command += ["--output_folder", str(partial / _TAG), "--num_extract_workers", "1", "--num_merge_workers", "1"]
         done = subprocess.run(command, capture_output=True, text=True, timeout=1800, check=False)
         if done.returncode:

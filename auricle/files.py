@@ -4,7 +4,9 @@ import os
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
+from pathlib import Path, PurePosixPath, PureWindowsPath
+
+LONGEST_NAME = 128
 
 
 @contextmanager
@@ -21,3 +23,9 @@ def replacing(path: Path | str) -> Iterator[Path]:
         os.replace(temporary, path)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def is_plain_name(name: str) -> bool:
+    """Whether a name that somebody chose is one part of a path, on any system, and can lead nowhere and be no option of a command."""
+    one_part = {name} == {PurePosixPath(name).name, PureWindowsPath(name).name}
+    return bool(name) and one_part and len(name) <= LONGEST_NAME and name.isprintable() and not name.startswith(("-", "."))

@@ -6,7 +6,6 @@ Only formats whose header tells the length, and that libsndfile decodes, come in
 """
 
 import io
-from pathlib import PurePosixPath, PureWindowsPath
 
 import numpy as np
 import soundfile
@@ -15,11 +14,11 @@ from pydantic import Field, PositiveFloat, PositiveInt
 
 from auricle.config import Config
 from auricle.errors import MediaError
+from auricle.files import LONGEST_NAME, is_plain_name
 from auricle.riff import require_complete
 
 MAGIC = {b"RIFF": "WAV", b"RF64": "WAV", b"fLaC": "FLAC", b"OggS": "OGG"}
 BLOCK_SAMPLES = 1 << 18
-LONGEST_NAME = 128
 
 
 class UploadLimits(Config):
@@ -65,15 +64,7 @@ def decode_upload(data: bytes, limits: UploadLimits) -> tuple[Float32[np.ndarray
 
 def plain_name(name: str, *, what: str = "name") -> str:
     """A name that strangers chose, if it is one part of a path and can lead nowhere; raises MediaError otherwise."""
-    parts = {PurePosixPath(name).name, PureWindowsPath(name).name}
-    if (
-        not name
-        or parts != {name}
-        or name in (".", "..")
-        or name.startswith(("-", "."))
-        or len(name) > LONGEST_NAME
-        or not name.isprintable()
-    ):
+    if not is_plain_name(name):
         raise MediaError(f"{what} {name[:LONGEST_NAME]!r}: expected a plain name of at most {LONGEST_NAME} characters, without folders")
     return name
 

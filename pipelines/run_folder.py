@@ -18,6 +18,7 @@ from actors.coordinator import checkpoint_folder, partial_folder, write_json
 from auricle import ledger
 from auricle.config import build, build_known, merge, parse_assignments, read_toml, to_toml
 from auricle.errors import CheckpointError, ConfigError
+from auricle.files import is_plain_name
 from auricle.learning.guard import Measurement
 from pipelines.deadlines import check_deadlines
 from pipelines.settings import Settings
@@ -217,13 +218,19 @@ class RunFolder:
         path = self.path / "checkpoints" / name
         if not path.exists():
             return None
-        record = json.loads(path.read_text())
-        folder = path.parent / record["folder"]
+        try:
+            record = json.loads(path.read_text())
+            step, folder_name = int(record["step"]), str(record["folder"])
+        except (ValueError, KeyError, TypeError) as error:
+            raise CheckpointError(f"{path}: cannot be read ({error!r}); let it name a step-... folder beside it") from error
+        if not is_plain_name(folder_name):
+            raise CheckpointError(f"{path} names {folder_name!r}; a checkpoint lies beside it, and its name has no folders")
+        folder = path.parent / folder_name
         if not folder.is_dir():
             raise CheckpointError(
                 f"{path} names {folder}, which is missing; restore it, or let {path.name} name an older one that is there"
             )
-        return int(record["step"]), folder
+        return step, folder
 
 
 def _check_dnsmos(guard: Mapping[str, Any], path: Path) -> None:

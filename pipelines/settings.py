@@ -2,13 +2,14 @@
 
 from pathlib import Path
 
-from pydantic import NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt
+from pydantic import NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt, field_validator
 
 from actors.settings import ClusterSettings, RewardConfig, RolloutConfig
 from auricle.checking.config import CheckConfig
 from auricle.config import Config
 from auricle.enhancers.chunks import ChunkConfig
 from auricle.enhancers.exploration import ExplorationConfig
+from auricle.files import is_plain_name
 from auricle.judging.panel import PanelConfig
 from auricle.learning.budget import FailureBudgetConfig
 from auricle.learning.config import LearnerConfig, LearnerPoolConfig
@@ -36,6 +37,13 @@ class RunSettings(Config):
     """MLflow experiment."""
     tracking_uri: str = ""
     """MLflow tracking URI; empty: `sqlite:///FOLDER/mlflow.db`."""
+
+    @field_validator("name")
+    @classmethod
+    def _stays_in_its_folder(cls, name: str) -> str:
+        if not is_plain_name(name):
+            raise ValueError("a run's name is one plain name, without folders; say where runs live with run.folder")
+        return name
 
 
 class ScenesSettings(Config):

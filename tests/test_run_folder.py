@@ -90,3 +90,20 @@ def test_a_run_from_before_dnsmos_was_renamed_is_not_gone_on_with(run):
     assert run.settings().guard.metrics[-1] == "dnsmos_ovrl"  # to be looked at as it is
     path.write_text(text)  # of today, with the official windows
     assert run.resumed_settings([]).guard.metrics[-1] == "dnsmos_ovrl"
+
+
+@pytest.mark.parametrize("name", ["", "..", "../elsewhere", "a/b", "/tmp/x", ".hidden", "--resume", "a\nb", "x" * 200])
+def test_a_runs_name_cannot_leave_the_folder_of_runs(name):
+    with pytest.raises(ValueError, match="one plain name"):
+        RunSettings(name=name)
+
+
+@pytest.mark.parametrize(
+    "record",
+    ['{"step": 3, "folder": "../../elsewhere"}', '{"step": 3, "folder": "/"}', '{"step": 3}', '{"step": "x", "folder": "y"}', "[1]", "{"],
+)
+def test_a_pointer_that_leads_elsewhere_or_is_cut_short_is_refused(run, record):
+    (run.path / "checkpoints").mkdir(exist_ok=True)
+    (run.path / "checkpoints" / "last.json").write_text(record)
+    with pytest.raises(CheckpointError, match=r"last\.json"):
+        run.last_checkpoint()
