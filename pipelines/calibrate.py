@@ -11,7 +11,7 @@ from typing import get_args
 
 from rich.console import Console
 from rich.markdown import Markdown
-from rich.progress import Progress, TaskID
+from rich.progress import TaskID
 
 from actors.cluster import cluster
 from auricle.errors import ConfigError
@@ -23,6 +23,7 @@ from auricle.listeners.enhanced_clips import prepare_enhanced, whole_scenes
 from auricle.listeners.rated_clips import prepare_rated, rated_clips
 from auricle.listeners.report import report_on, report_text, save_report
 from auricle.listeners.sources import Part, find_sources
+from auricle.progress import Progress
 from pipelines.calibrate_run import LISTENER, CalibrateRun, bar
 from pipelines.command import leave, run_verb, verb_parser
 from pipelines.settings import Settings

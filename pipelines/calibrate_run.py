@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
 
 from actors.learner_pool import LearnerPool
 from auricle.errors import DeadlineError, PoolError
@@ -24,6 +24,7 @@ from auricle.learning.config import LearnerPoolConfig
 from auricle.listeners.calibration import CalibrateConfig
 from auricle.listeners.checkpoint import Listener, load_listener, save_listener
 from auricle.listeners.trainable import assembled
+from auricle.progress import Progress
 from pipelines.tracking import Tracker
 
 LISTENER = "listener"

@@ -15,10 +15,11 @@ from typing import Any, get_args
 
 from rich import box
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from rich.table import Table
 
 from auricle.errors import ConfigError, EmptyCorpusError
+from auricle.progress import Progress
 from auricle.scenes.pools import Folders, take_inventory
 from auricle.scenes.production import produce
 from auricle.scenes.recordings import Unusable

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import torch
 from rich.console import Console
-from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
+from rich.progress import BarColumn, TaskProgressColumn, TextColumn, TimeRemainingColumn
 
 from auricle.audio import resample
 from auricle.enhancers.assets import default_enhancer
@@ -18,6 +18,7 @@ from auricle.enhancers.interface import Enhancer
 from auricle.enhancers.recording import Recording, read_recording, write_recording
 from auricle.errors import EnvironmentSetupError, MediaError
 from auricle.mouth import frame_crops
+from auricle.progress import Progress
 from auricle.video import VIDEO_SUFFIXES
 from pipelines.best_of import BestOf
 from pipelines.command import run_verb, verb_parser

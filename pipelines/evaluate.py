@@ -67,7 +67,7 @@ def _story(arguments: argparse.Namespace, settings: Settings) -> int:
         from pipelines.evaluate_judge import judge_story
 
         return judge_story(arguments, settings)
-    console = Console()
+    console, progress = Console(), Console(stderr=True)
     run: Path | None = arguments.run or arguments.run_option
     enhancers: dict[str, Path] = {}
     if run is not None:
@@ -82,8 +82,9 @@ def _story(arguments: argparse.Namespace, settings: Settings) -> int:
         if not arguments.no_panel:
             from pipelines.reporting.panel import panel_scorer  # brings Ray up: only when wanted
 
+            progress.print("starting the judges ...", highlight=False)
             judges = stack.enter_context(panel_scorer(settings))
-        evaluation = evaluate(settings, scenes, enhancers, output, baseline=baseline, judges=judges, console=console, command=_command())
+        evaluation = evaluate(settings, scenes, enhancers, output, baseline=baseline, judges=judges, console=progress, command=_command())
     print_evaluation(evaluation, console)
     if run is not None and output == run / "evaluation":
         _publish(settings, run)

@@ -15,7 +15,6 @@ from typing import Any
 
 import numpy as np
 from rich.console import Console
-from rich.progress import Progress
 from rich.table import Table
 
 from auricle.config import build, parse_assignments, read_toml
@@ -26,6 +25,7 @@ from auricle.judging.panel import JudgeConfig
 from auricle.judging.questions_judge import QuestionsJudge
 from auricle.judging.registry import build_judge, find_judge
 from auricle.listeners.profiles import PROFILES
+from auricle.progress import Progress
 from auricle.ratings.agreement import MEASURES, DimensionAgreement, Heard, agreement
 from auricle.ratings.asking import ask_judge
 from auricle.ratings.reading import read_ratings, rejected_text

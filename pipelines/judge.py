@@ -16,12 +16,12 @@ from typing import Any, TextIO
 
 import numpy as np
 from rich.console import Console
-from rich.progress import Progress
 
 from auricle.audio import AUDIO_SUFFIXES, read_audio
 from auricle.errors import ConfigError, DeadlineError, EmptyCorpusError, MediaError
 from auricle.judging.panel import JudgeConfig, PanelConfig, panel_scores
 from auricle.judging.registry import BUILT_IN, check_options, find_judge
+from auricle.progress import Progress
 from pipelines.command import EXIT_ERROR, EXIT_OK, leave, run_verb, verb_parser
 from pipelines.settings import Settings
 

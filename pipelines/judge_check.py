@@ -9,7 +9,6 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from rich.console import Console
-from rich.progress import Progress
 
 from auricle.audio import read_audio
 from auricle.checking.check import CheckReport, check_judges
@@ -19,6 +18,7 @@ from auricle.judging.local import LocalPanel
 from auricle.judging.panel import JudgeConfig, PanelConfig
 from auricle.judging.registry import find_judge, options_class
 from auricle.listeners.ratings import read_ratings
+from auricle.progress import Progress
 from pipelines.command import EXIT_ERROR, EXIT_OK
 from pipelines.reporting.check import save, show
 from pipelines.settings import Settings

@@ -17,7 +17,7 @@ from typing import Any
 
 import torch
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
 from actors.learner_pool import LearnerPool
 from auricle.config import to_toml
@@ -27,6 +27,7 @@ from auricle.errors import ConfigError, DeadlineError, PoolError
 from auricle.files import replacing
 from auricle.learning.pretraining import EarlyStopping, new_enhancer, validation_score
 from auricle.learning.validation import means, score_enhancer
+from auricle.progress import Progress
 from auricle.scenes.scene import Clip
 from pipelines.settings import Settings
 from pipelines.tracking import Tracker

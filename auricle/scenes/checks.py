@@ -14,12 +14,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from rich.console import Console
-from rich.progress import Progress
 
 from auricle.audio import audio_info, read_audio
 from auricle.errors import EmptyCorpusError, MediaError
 from auricle.files import replacing
 from auricle.mouth import Crop
+from auricle.progress import Progress
 from auricle.scenes.cache import cached_crops
 from auricle.scenes.loading import MAX_MISMATCH_S, require_equal_length
 from auricle.scenes.memory import CheckMemory
@@ -95,7 +95,7 @@ def check_scenes(
     pool = ThreadPoolExecutor(workers or min(16, os.cpu_count() or 1))
     console = Console(file=sys.stderr, quiet=not show)
     try:
-        with Progress(console=console, transient=True, disable=not show or not console.is_terminal) as progress:
+        with Progress(console=console, transient=True, disable=not show) as progress:
             found = list(progress.track(pool.map(check, scenes, keys), total=len(scenes), description="checking scenes"))
     finally:
         pool.shutdown(cancel_futures=True)

@@ -10,10 +10,11 @@ import numpy as np
 import torch
 from jaxtyping import Float32
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
 
 from auricle.enhancers.interface import Enhancer
 from auricle.metrics.scoring import Answer
+from auricle.progress import Progress
 from auricle.scenes.loading import load_clip
 from auricle.scenes.scene import Clip, Scene
 from pipelines.reporting.scores import SceneScores
@@ -95,7 +96,7 @@ def _merged(scene: Scene, system: str, futures: Sequence["Future[Answer]"]) -> S
 
 @contextmanager
 def _progress_bar(console: Console | None, total: int) -> Iterator[Callable[[], None]]:
-    columns = (TextColumn("evaluating"), BarColumn(), MofNCompleteColumn(), TextColumn("clips"), TimeRemainingColumn())
-    with Progress(*columns, console=console, transient=True, disable=console is None or not console.is_terminal) as bar:
-        task = bar.add_task("", total=total)
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TextColumn("clips"), TimeRemainingColumn())
+    with Progress(*columns, console=console, transient=True, disable=console is None) as bar:
+        task = bar.add_task("evaluating", total=total)
         yield lambda: bar.advance(task)
