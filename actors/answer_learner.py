@@ -26,6 +26,7 @@ from auricle.listeners.listener_module import ListenerModule
 from auricle.listeners.trainable import choose_trained
 from auricle.listeners.turns import Turns, prompt_ids, turns_of_ids
 from auricle.reasoning.advantages import answer_advantages, answer_rank_table
+from auricle.reasoning.anchor import anchor_loss, anchor_turns
 from auricle.reasoning.config import PARTS, ReasonDomain
 from auricle.reasoning.rows import AnswerRows, answer_rows
 from auricle.reasoning.watch import answer_counts, answer_table
@@ -102,8 +103,12 @@ class AnswerLearner:
         own = torch.from_numpy(rows.answer_log_probs[rows.answer_ids >= 0]).to(device)
         kept = step.advantages.kept[places]
         total = float(sum(gather_objects(int(kept.sum()))))
+        told = [rows.labels[row] for row in first] if self.settings.anchor_gamma else []
+        anchor, anchor_weights = anchor_turns(told, self._processor, int(rows.rollout_id[0]))
         return {
-            "sound": sound,
+            "sound": sound | {"turns": [turns, *(batch.to(device) for batch in anchor)]},
+            "anchor_weights": anchor_weights,
+            "clip_share": len(first) / sum(gather_objects(len(first))),
             "reference": turns.by_row(reference)[0],
             "old": turns.by_row(own)[0],
             "advantages": torch.from_numpy(step.advantages.values[places].astype(np.float32)).to(device),
@@ -112,19 +117,24 @@ class AnswerLearner:
         }
 
     def _loss(self, batch: Mapping[str, Any], epoch: int) -> Tensor:
-        """This rank's share of PPO-clip on tokens + beta KL(policy, calibrated)."""
+        """This rank's share of PPO-clip on tokens + beta KL(policy, calibrated) + gamma anchor."""
         settings, weights, total = self.settings, batch["weights"], batch["total"]
-        turns: Turns = batch["sound"]["turns"][0]
-        heard = self.engine.module(**batch["sound"], temperature=self._temperature)
+        turns: Turns
+        turns, *anchor = batch["sound"]["turns"]
+        # The anchor teaches the distribution itself, whatever temperature the answers were sampled at.
+        heard = self.engine.module(**batch["sound"], temperature=[self._temperature, *(1.0 for _ in anchor)])
         log_prob, mask = turns.by_row(heard.log_probs[0])
         losses = {
             "policy_loss": token_policy_loss(log_prob, batch["old"], batch["advantages"], mask, weights, settings.clip, total),
             "kl": token_kl(log_prob, batch["reference"], mask, weights, total),
         }
+        if anchor:
+            told = anchor_loss(anchor, batch["anchor_weights"], heard.log_probs[1:], heard.other_log_probs[1:])
+            losses["anchor_loss"] = batch["clip_share"] * told
         ratios = masked_log_ratio(log_prob, batch["old"], mask)[mask]
         token_weights = weights[:, None].expand(mask.shape)[mask]
         self._statistics.add_minibatch(losses, ratios[:, None], token_weights, clip=settings.clip, epoch=epoch)
-        return losses["policy_loss"] + settings.kl_beta * losses["kl"]
+        return losses["policy_loss"] + settings.kl_beta * losses["kl"] + settings.anchor_gamma * losses.get("anchor_loss", 0.0)
 
     def _lr_scale(self) -> float:
         return min(1.0, (self._steps - self.version) / max(1.0, self.settings.decay_share * self._steps))

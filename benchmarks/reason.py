@@ -1,16 +1,16 @@
-"""Calibrated alone against calibrated and reasoned: what GRPO adds to a listener, on speakers and noises that training never heard.
+"""Calibrated alone, calibrated further, and calibrated then reasoned: what GRPO adds to a listener, on speakers that training never heard.
 
     python -m benchmarks.reason --clips LABELLED/train-* --held-out LABELLED/held-out-* --seeds 0,1,2
 
-Every seed is one `auricle reason` from the same calibrated listener, measured at its last checkpoint: no choice is made on the held-out
-clips. Measures as in arXiv 2603.10175: Pearson per dimension and their mean, F1 of noise and of distortion, IoU of time spans, correlation
-of long answers, share of distinct texts. Prints each seed and its change, and the mean change with the spread over seeds.
-All figures go to OUTPUT/reason.json.
+Every seed is one `auricle reason` from the same calibrated listener, and as many minutes of supervised calibration on the same clips; both
+are measured at their last step: no choice is made on the held-out clips. Measures as in arXiv 2603.10175: Pearson per dimension and their
+mean, F1 of noise and of distortion, IoU of time spans, correlation of long answers, share of distinct texts. Intervals are paired, over
+clips (bootstrap) and seeds at once. What is there already is kept. All figures go to OUTPUT/reason.json.
 """
 
 import argparse
 import json
-import subprocess
+import math
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -18,26 +18,33 @@ from pathlib import Path
 import numpy as np
 from rich.console import Console
 from rich.table import Table
+from scipy import stats
 
 from auricle.listeners.assets import default_listener
 from auricle.listeners.checkpoint import load_listener
 from auricle.listeners.dataset import read_set
-from auricle.reasoning.measuring import measure_hearing
+from auricle.reasoning.measuring import HeardClips, hear
+from benchmarks.arms import minutes_of, verb
+from benchmarks.reason_control import continued
 from pipelines.run_folder import RunFolder
 
 SHOWN = (
-    "pcc/overall",
-    "mean_pcc",
-    "noise_f1",
-    "distortion_f1",
+    "span_iou",
     "class_f1",
     "class_accuracy",
-    "span_iou",
+    "noise_f1",
+    "distortion_f1",
+    "pcc/overall",
+    "mean_pcc",
     "long_form",
     "words_f1",
     "distinct",
     "unparsable",
 )
+DRAWS = 400
+CHANGES = (("reasoned", "calibrated"), ("supervised", "calibrated"), ("reasoned", "supervised"))
+Arm = list[dict[str, float]]
+"""The measures of each seed's listener."""
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -48,53 +55,96 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--held-out", type=Path, required=True, help="folder of prepared clips to measure on")
     parser.add_argument("--listener", type=Path, help="the calibrated listener (default: the shipped one)")
     parser.add_argument("--seeds", default="0,1,2", help="default: 0,1,2")
+    parser.add_argument("--control-rate", type=float, default=2e-4, help="learning rate of further calibration (default: 2e-4)")
     parser.add_argument("--output", type=Path, default=Path("runs/reason"), help="default: runs/reason")
     parser.add_argument("--preset", default="tiny")
     parser.add_argument("--set", dest="assignments", action="append", default=[], metavar="A.B=VALUE", help="for reason")
     arguments = parser.parse_args(argv)
-    calibrated = arguments.listener or default_listener()
+    listener = (arguments.listener or default_listener()).absolute()
     clips = read_set(arguments.held_out)
-    results = {"calibrated": measure_hearing(load_listener(calibrated), clips).flat()}
-    for seed in arguments.seeds.split(","):
-        run = reasoned(arguments, calibrated, int(seed))
-        results[f"seed {seed}"] = measure_hearing(load_listener(run), clips).flat()
+    heard: dict[str, list[HeardClips]] = {"calibrated": [hear(load_listener(listener), clips)], "supervised": [], "reasoned": []}
+    for seed in map(int, arguments.seeds.split(",")):
+        run = reasoned(arguments, listener, seed)
+        found = RunFolder(run).last_checkpoint()
+        assert found is not None, f"{run}: no checkpoint"
+        heard["reasoned"].append(hear(load_listener(found[1] / "listener"), clips))
+        control = arguments.output / f"control-{seed}"
+        continued(listener, arguments.clips, minutes_of(run), arguments.control_rate, seed, control)
+        heard["supervised"].append(hear(load_listener(control), clips))
+        results = summed_up(heard)
         arguments.output.mkdir(parents=True, exist_ok=True)
         (arguments.output / "reason.json").write_text(json.dumps(results, indent=1))
-    show(results)
+        show(results)
     return 0
 
 
 def reasoned(arguments: argparse.Namespace, calibrated: Path, seed: int) -> Path:
-    """The listener of one seed's last checkpoint; a run that is there already is gone on with."""
-    name = f"seed-{seed}"
-    run = arguments.output / name
-    if not (run / "report.html").exists():
+    """The run of one seed, done or stopped by its own limits; one that was interrupted is gone on with."""
+    run = arguments.output.absolute() / f"seed-{seed}"
+    ended = run / "arm.done"  # a report is written after an interruption, too
+    if not ended.exists():
+        begun = (run / "config.toml").exists()
         folders = json.dumps([str(folder.absolute()) for folder in arguments.clips])
-        settings = [f"run.folder={arguments.output}", f"run.name={name}", f"run.seed={seed}", f"reason.listener={calibrated}"]
+        settings = [f"run.folder={run.parent}", f"run.name={run.name}", f"run.seed={seed}", f"reason.listener={calibrated}"]
         settings += [f"reason.clips={folders}", *arguments.assignments]
-        more = ["--resume", str(run)] if (run / "config.toml").exists() else []
-        command = [sys.executable, "-m", "pipelines.reason", "--preset", arguments.preset, *more]
-        command += [part for setting in ([] if more else settings) for part in ("--set", setting)]
-        status = subprocess.run(command, stdin=subprocess.DEVNULL).returncode
-        if status not in (0, 3):
-            raise SystemExit(f"auricle reason ended with status {status}")
-    checkpoint = RunFolder(run).last_checkpoint()
-    assert checkpoint is not None, f"{run}: no checkpoint"
-    return checkpoint[1] / "listener"
+        verb("reason", arguments.preset, [] if begun else settings, *(["--resume", str(run)] if begun else []), allowed=(0, 3))
+        ended.touch()
+    return run
 
 
-def show(results: dict[str, dict[str, float]]) -> None:
-    """The table: the calibrated listener, and each seed's change."""
-    before = results["calibrated"]
-    seeds = {name: row for name, row in results.items() if name != "calibrated"}
-    title = f"{before['clips']:g} held-out clips, {before['span_clips']:g} with spans"
-    table = Table("measure", "calibrated", *seeds, "mean change", title=title)
+def summed_up(heard: dict[str, list[HeardClips]]) -> dict[str, object]:
+    """Each seed's measures by arm, and the changes between arms with their intervals."""
+    arms = {name: [one.hearing().flat() for one in ones] for name, ones in heard.items()}
+    count = len(heard["calibrated"][0].named)
+    rng = np.random.default_rng(0)
+    draws = [
+        {name: [one.hearing(rows).flat() for one in ones] for name, ones in heard.items()}
+        for rows in rng.integers(0, count, (DRAWS, count))
+    ]
+    changes = {
+        f"{after} - {before}": {measure: change(arms, draws, after, before, measure) for measure in arms["calibrated"][0]}
+        for after, before in CHANGES
+    }
+    return {"arms": arms, "changes": changes}
+
+
+def change(arms: dict[str, Arm], draws: Sequence[dict[str, Arm]], after: str, before: str, measure: str) -> dict[str, object]:
+    """The mean change over seeds with its 95 % interval for new clips and new seeds.
+
+    variance = the bootstrap's over clips, which are the same for all arms and seeds, + that of the seeds' mean; Student's t with
+    Satterthwaite's degrees of freedom (as `auricle.metrics.intervals.two_way_interval`, for measures that are no means over clips).
+    """
+    by_seed = _by_seed(arms, after, before, measure)
+    clips = np.nanvar([_by_seed(draw, after, before, measure).mean() for draw in draws], ddof=1)
+    seeds = by_seed.var(ddof=1) / len(by_seed) if len(by_seed) > 1 else 0.0
+    total = float(clips + seeds)
+    freedom = total**2 / (seeds**2 / max(1, len(by_seed) - 1) + clips**2 / (len(draws) - 1)) if total else 1.0
+    half = float(stats.t.ppf(0.975, freedom)) * math.sqrt(total)
+    mean = float(by_seed.mean())
+    return {"mean": mean, "low": mean - half, "high": mean + half, "seeds": by_seed.tolist()}
+
+
+def _by_seed(arms: dict[str, Arm], after: str, before: str, measure: str) -> np.ndarray:
+    # The calibrated listener is one, whatever the seed.
+    later, earlier = (np.array([one[measure] for one in arms[arm]]) for arm in (after, before))
+    return later - earlier
+
+
+def show(results: dict[str, object]) -> None:
+    """The calibrated listener's measures, and the changes with intervals and seeds."""
+    arms: dict[str, Arm] = results["arms"]  # type: ignore[assignment]
+    changes: dict[str, dict[str, dict]] = results["changes"]  # type: ignore[assignment]
+    before = arms["calibrated"][0]
+    title = f"{before['clips']:g} held-out clips, {before['span_clips']:g} with spans, {len(arms['reasoned'])} seeds"
+    table = Table("measure", "calibrated", *changes, title=title)
     for measure in [*SHOWN, *(name for name in before if name.startswith("pcc/") and name not in SHOWN)]:
-        changes = [row[measure] - before[measure] for row in seeds.values()]
-        spread = f" ± {np.std(changes, ddof=1):.3f}" if len(changes) > 1 else ""
-        cells = [f"{row[measure]:.3f} ({change:+.3f})" for row, change in zip(seeds.values(), changes, strict=True)]
-        table.add_row(measure, f"{before[measure]:.3f}", *cells, f"{np.mean(changes):+.3f}{spread}")
-    Console(width=160).print(table)
+        cells = []
+        for found in changes.values():
+            one = found[measure]
+            seeds = " ".join(f"{value:+.3f}" for value in one["seeds"])
+            cells.append(f"{one['mean']:+.3f} [{one['low']:+.3f}, {one['high']:+.3f}] ({seeds})")
+        table.add_row(measure, f"{before[measure]:.3f}", *cells)
+    Console(width=190).print(table)
 
 
 if __name__ == "__main__":

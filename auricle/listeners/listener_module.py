@@ -44,16 +44,17 @@ class ListenerModule(nn.Module):
         lengths: Int64[Tensor, " sounds"],
         turns: Sequence[Turns] = (),
         *,
-        temperature: float = 1.0,
+        temperature: float | Sequence[float] = 1.0,
     ) -> Heard:
         """features, lengths: the sounds that `turns` are about, scaled as the feature extractor scales them. temperature: of the answers'
-        distribution, for policies that were sampled at another one than 1.
+        distribution, for policies that were sampled at another one than 1; or one for each of `turns`.
         """
+        temperatures = [temperature] * len(turns) if isinstance(temperature, int | float) else temperature
         with torch.autocast(features.device.type, dtype=torch.bfloat16, enabled=self.precision == "bf16"):
             tokens = self.model.audio_tower(features, lengths)
             ones, others = [], []
-            for batch in turns:
-                one, other = self._log_probs(tokens, batch, temperature)
+            for batch, own in zip(turns, temperatures, strict=True):
+                one, other = self._log_probs(tokens, batch, own)
                 ones.append(one)
                 others.append(other)
             return Heard(ones, others, self.head(tokens.float()) if self.has_head else None)

@@ -29,9 +29,9 @@ class QuestionConfig(Config):
         "describe": 0.08,
     }
     """How often each kind of question is asked, up to a factor."""
-    local_share: float = Field(default=0.3, ge=0, le=1)
-    """Share of clips whose main artefact has a place in time (a fifth of a prepared set has): only they teach spans, but at a half the
-    listener begins to name local artefacts everywhere (docs/log.md)."""
+    local_share: float | None = Field(default=None, ge=0, le=1)
+    """Share of clips whose main artefact has a place in time; None: as they come (a fifth of a prepared set). Only they teach spans, but
+    above their own share the listener begins to name local artefacts everywhere (docs/log.md)."""
     dev_clips: PositiveInt = 200
     """The last so many clips of the training set are not learned from: measured at every checkpoint, for choices."""
     first_wording_share: float = Field(default=0.5, ge=0, le=1)
@@ -90,6 +90,8 @@ class AnswerLearnerConfig(EngineConfig):
     """Passes over the rows of a step."""
     kl_beta: NonNegativeFloat = 0.02
     """Weight of the KL divergence to the frozen calibrated listener (the k3 estimator, never negative)."""
+    anchor_gamma: NonNegativeFloat = 0.0
+    """Weight of calibration's own loss on the clips of the step: true answers to a long and a short question about each. 0: none."""
     decay_share: float = Field(default=0.3, ge=0, le=1)
     """Last part of the steps over which the learning rate falls to zero, 0-1."""
     advantages: AdvantageConfig = AdvantageConfig(credit_weight=0.0)

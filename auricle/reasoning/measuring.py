@@ -6,6 +6,7 @@ Greedy answers in the first wording, expected scores for the correlations: what 
 from dataclasses import dataclass
 
 import numpy as np
+from jaxtyping import Float64
 
 from auricle.judging.verdict import Failed, Scored
 from auricle.listeners.answers import ArtefactAnswer, parse_artefact, parse_description
@@ -53,48 +54,79 @@ class Hearing:
         return {f"pcc/{name}": value for name, value in self.pcc.items()} | own
 
 
-def measure_hearing(listener: Listener, clips: ClipSet, rows: np.ndarray | None = None) -> Hearing:
+@dataclass(frozen=True)
+class HeardClips:
+    """What the listener answered about each clip beside the truth: all that `Hearing` is computed from, clip by clip.
+
+    scores, true_scores: a column for `overall`, then one a dimension. named, true: the main artefact (`""`: unparsable, None: none). spans:
+    IoU in clips whose artefact has a place in time, else NaN. said: the verdict of the description. words_f1: of the artefacts it names.
+    unparsable: 0, 1 or 2 of the two open questions.
+    """
+
+    scores: Float64[np.ndarray, "clips scores"]
+    true_scores: Float64[np.ndarray, "clips scores"]
+    named: np.ndarray
+    true: np.ndarray
+    spans: Float64[np.ndarray, " clips"]
+    said: Float64[np.ndarray, " clips"]
+    words_f1: Float64[np.ndarray, " clips"]
+    words: np.ndarray
+    unparsable: Float64[np.ndarray, " clips"]
+
+    def hearing(self, rows: np.ndarray | None = None) -> Hearing:
+        """The measures over these rows (repeated ones too, as the bootstrap draws them), or over all."""
+        rows = np.arange(len(self.named)) if rows is None else rows
+        named, true, spans = self.named[rows], self.true[rows], self.spans[rows]
+        pcc = {name: pearson(self.scores[rows, k], self.true_scores[rows, k]) for k, name in enumerate(("overall", *DIMENSIONS))}
+        local = np.isfinite(spans)
+        return Hearing(
+            clips=len(rows),
+            span_clips=int(local.sum()),
+            pcc=pcc,
+            mean_pcc=float(np.mean(list(pcc.values()))),
+            noise_f1=_family_f1(named, true, NOISES),
+            distortion_f1=_family_f1(named, true, DISTORTIONS),
+            class_f1=float(np.nanmean([_family_f1(named, true, (artefact,)) for artefact in ARTEFACTS])),
+            class_accuracy=float(np.mean(named == true)),
+            span_iou=float(spans[local].mean()) if local.any() else float("nan"),
+            long_form=pearson(self.said[rows], self.true_scores[rows, 0]),
+            words_f1=float(self.words_f1[rows].mean()),
+            distinct=len(set(self.words[rows])) / len(rows),
+            unparsable=float(self.unparsable[rows].mean() / 2),
+        )
+
+
+def hear(listener: Listener, clips: ClipSet, rows: np.ndarray | None = None) -> HeardClips:
     """Asks everything about the clips (or those in `rows`)."""
     rows = np.arange(len(clips)) if rows is None else rows
     labels = [clips.labels[row] for row in rows]
     inputs = features_of(clips, rows)
-    scores = {"overall": _values(expected_scores(listener, question("score"), *inputs))}
-    scores |= {name: _values(expected_scores(listener, question("dimension", name), *inputs)) for name in DIMENSIONS}
-    truth = {"overall": np.array([label.quality for label in labels])}
-    truth |= {name: np.array([label.dimensions[name] for label in labels]) for name in DIMENSIONS}
+    questions = [question("score"), *(question("dimension", name) for name in DIMENSIONS)]
+    truth = [[label.quality, *(label.dimensions[name] for name in DIMENSIONS)] for label in labels]
     located = [
         parse_artefact(text, label.duration_s)
         for text, label in zip(greedy_answers(listener, question("artefact"), *inputs), labels, strict=True)
     ]
     words = greedy_answers(listener, question("describe"), *inputs)
-    overlaps = overlaps_of(located, labels)
-    pcc = {name: pearson(scores[name], truth[name]) for name in scores}
-    said = np.array([UNSURE if (verdict := verdict_of(text)) is None else verdict for text in words])
-    failed = [isinstance(answer, Failed) for answer in located] + [isinstance(parse_description(text), Failed) for text in words]
-    return Hearing(
-        clips=len(rows),
-        span_clips=len(overlaps),
-        pcc=pcc,
-        mean_pcc=float(np.mean(list(pcc.values()))),
-        noise_f1=_family_f1(located, labels, NOISES),
-        distortion_f1=_family_f1(located, labels, DISTORTIONS),
-        class_f1=float(np.nanmean([_family_f1(located, labels, (artefact,)) for artefact in ARTEFACTS])),
-        class_accuracy=float(np.mean([named(answer) == main(label) for answer, label in zip(located, labels, strict=True)])),
-        span_iou=float(np.mean(overlaps)) if overlaps else float("nan"),
-        long_form=pearson(said, truth["overall"]),
-        words_f1=float(np.mean([_set_f1(named_artefacts(text), true_artefacts(label)) for text, label in zip(words, labels, strict=True)])),
-        distinct=len(set(words)) / len(words),
-        unparsable=float(np.mean(failed)),
+    failed = [isinstance(answer, Failed) + isinstance(parse_description(text), Failed) for answer, text in zip(located, words, strict=True)]
+    return HeardClips(
+        scores=np.stack([_values(expected_scores(listener, asked, *inputs)) for asked in questions], axis=1),
+        true_scores=np.array(truth),
+        named=np.array([named(answer) for answer in located], dtype=object),
+        true=np.array([main(label) for label in labels], dtype=object),
+        spans=np.array([_overlap(answer, label) for answer, label in zip(located, labels, strict=True)]),
+        said=np.array([UNSURE if (verdict := verdict_of(text)) is None else verdict for text in words]),
+        words_f1=np.array([_set_f1(named_artefacts(text), true_artefacts(label)) for text, label in zip(words, labels, strict=True)]),
+        words=np.array(words, dtype=object),
+        unparsable=np.array(failed, dtype=np.float64),
     )
 
 
-def overlaps_of(located: list[ArtefactAnswer | Failed], labels: list[Labels]) -> list[float]:
-    """IoU over the clips whose main artefact has a place in time; an answer that does not parse, or names another, has 0."""
-    return [
-        0.0 if isinstance(answer, Failed) else overlap(answer, label)
-        for answer, label in zip(located, labels, strict=True)
-        if is_local(label)
-    ]
+def _overlap(answer: ArtefactAnswer | Failed, label: Labels) -> float:
+    """IoU where the main artefact has a place in time, 0 for an answer that does not parse or names another; else NaN."""
+    if not is_local(label):
+        return float("nan")
+    return 0.0 if isinstance(answer, Failed) else overlap(answer, label)
 
 
 def main(label: Labels) -> str | None:
@@ -107,8 +139,8 @@ def named(answer: ArtefactAnswer | Failed) -> str | None:
     return "" if isinstance(answer, Failed) else answer.artefact
 
 
-def _family_f1(located: list[ArtefactAnswer | Failed], labels: list[Labels], family: tuple[str, ...]) -> float:
-    return f1([main(label) in family for label in labels], [named(answer) in family for answer in located])
+def _family_f1(named: np.ndarray, true: np.ndarray, family: tuple[str, ...]) -> float:
+    return f1([one in family for one in true], [one in family for one in named])
 
 
 def _set_f1(left: frozenset[str], right: frozenset[str]) -> float:

@@ -19,6 +19,7 @@ COLUMNS = (
     "question",
     "answer",
     "failure",
+    "labels",
     "answer_ids",
     "answer_log_probs",
     "features",
@@ -32,6 +33,7 @@ COLUMNS = (
 class AnswerRows:
     """One rank's rows of one step. scene_id: the clip; its answers share the question. features: log10 mel power of the clip as it was
     heard; frames: how many of them hold sound. parts: NaN where a part does not apply. failure: why the answer does not parse, or "".
+    labels: the clip's truth, as JSON.
     """
 
     rollout_id: Int64[np.ndarray, " rows"]
@@ -40,6 +42,7 @@ class AnswerRows:
     question: tuple[str, ...]
     answer: tuple[str, ...]
     failure: tuple[str, ...]
+    labels: tuple[str, ...]
     answer_ids: Int32[np.ndarray, "rows tokens"]
     answer_log_probs: Float32[np.ndarray, "rows tokens"]
     features: Float32[np.ndarray, "rows mels frames"]
@@ -77,6 +80,7 @@ def answer_rows(columns: Mapping[str, Any], step: int) -> AnswerRows:
         question=texts("question"),
         answer=texts("answer"),
         failure=texts("failure"),
+        labels=texts("labels"),
         answer_ids=table("answer_ids", np.int32),
         answer_log_probs=table("answer_log_probs", np.float32),
         features=table("features", np.float32),

@@ -23,7 +23,7 @@ def split_clips(
 ) -> tuple[Int64[np.ndarray, " train"], Int64[np.ndarray, " dev"]]:
     """Rows to learn from, of which `local_share` have an artefact with a place in time, and the last `dev_clips` rows, held out.
 
-    Of the more frequent kind only as many are kept as the share allows. Raises ConfigError where there are too few clips.
+    Without such a share all are kept, else of the more frequent kind only as many as it allows. Raises ConfigError: too few clips.
     """
     first_dev = len(labels) - config.dev_clips
     local = np.array([is_local(label) for label in labels[: max(0, first_dev)]], dtype=bool)
@@ -32,6 +32,8 @@ def split_clips(
             f"reason: {len(labels)} clips, {config.dev_clips} of them for measuring: too few are left, or none with an artefact that has a "
             "place in time; prepare more clips, or lower reason.questions.dev_clips"
         )
+    if config.local_share is None:
+        return np.arange(first_dev), np.arange(first_dev, len(labels))
     share, counts = config.local_share, (int(local.sum()), int((~local).sum()))
     total = min(counts[0] / share if share else np.inf, counts[1] / (1 - share) if share < 1 else np.inf)
     rng = np.random.default_rng([seed, 6])

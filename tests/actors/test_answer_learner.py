@@ -1,5 +1,7 @@
 """GRPO on the shipped listener, one rank: it learns what is rewarded, says what became of every answer, and resumes to the bit."""
 
+import json
+from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
@@ -11,15 +13,18 @@ from auricle.errors import LearningError
 from auricle.listeners.assets import default_listener
 from auricle.listeners.calibration import TrainableConfig
 from auricle.listeners.checkpoint import load_listener
+from auricle.listeners.labels import Damage, make_labels
 from auricle.listeners.questions import question
 from auricle.reasoning.config import PARTS, AnswerLearnerConfig, ReasonDomain
 from auricle.reasoning.rows import NO_TOKEN
 
 CLIPS, ANSWERS, TOKENS = 3, 4, 3
+LABELS = json.dumps(asdict(make_labels(1.3, (Damage("noise", 0.9, ((0.0, 3.0),)),), 3.0)))
 
 
-def build(**changes) -> AnswerLearner:
-    return AnswerLearner(ReasonDomain(learner=AnswerLearnerConfig(lr=2e-4), **changes), default_listener(), steps=100)
+def build(anchor_gamma: float = 0.0, **changes) -> AnswerLearner:
+    learner = AnswerLearnerConfig(lr=2e-4, anchor_gamma=anchor_gamma)
+    return AnswerLearner(ReasonDomain(learner=learner, **changes), default_listener(), steps=100)
 
 
 def columns(learner: AnswerLearner, step: int = 0, good: str = "5") -> dict[str, object]:
@@ -43,6 +48,7 @@ def columns(learner: AnswerLearner, step: int = 0, good: str = "5") -> dict[str,
         "question": [question("score").text] * rows,
         "answer": texts,
         "failure": [""] * rows,
+        "labels": [LABELS] * rows,
         "answer_ids": ids,
         "answer_log_probs": np.where(ids >= 0, np.float32(-1.0), np.float32(0.0)),
         "features": sounds[np.arange(rows) // ANSWERS],
@@ -93,6 +99,14 @@ def test_answers_that_all_earn_the_same_change_nothing() -> None:
     learner.update_rows(with_own_log_probs(learner, same))
     after = learner.weights()
     assert max(float(np.abs(after[name] - before[name]).max()) for name in before) < 1e-5
+
+
+def test_the_anchor_teaches_true_answers_beside_the_rewards() -> None:
+    learner = build(anchor_gamma=1.0)
+    same = columns(learner)
+    same["parts"] = np.where(np.isnan(same["parts"]), np.nan, np.float32(1.0))  # type: ignore[arg-type]
+    losses = [learner.update_rows(same | {"step": np.full(CLIPS * ANSWERS, step)}).metrics["anchor_loss"] for step in range(12)]
+    assert np.mean(losses[-4:]) < 0.8 * np.mean(losses[:4])
 
 
 def test_a_resumed_learner_goes_on_to_the_bit(tmp_path: Path) -> None:

@@ -50,6 +50,7 @@ def scored(learner: AnswerLearner, step: int, config: AnswerRewardConfig) -> dic
         "question": [asked] * rows,
         "answer": [SCORES[digit] for digit in drawn.tolist()],
         "failure": [""] * rows,
+        "labels": [""] * rows,
         "answer_ids": answer_ids,
         "answer_log_probs": log_probs,
         "features": sounds[clip],
