@@ -60,7 +60,7 @@ def _pretrain(arguments: argparse.Namespace, settings: Settings) -> None:
         rows = _evaluate(run.best, clips, show_picture=settings.pretrain.use_video)
         run.write("evaluation.json", rows)
         tracker.log_table("evaluation", {key: [row.get(key) for row in rows] for key in (*rows[0], "difference", "low", "high")})
-    Console().print(_table(rows))
+    Console().print(comparison_table(rows, "dev scenes"))
     Console().print(f"best enhancer: {run.best}\nrun folder:    {run.path}", highlight=False)
 
 
@@ -94,8 +94,9 @@ def _evaluate(folder: Path, clips: Sequence[Clip], *, show_picture: bool) -> lis
     return compare(systems, clips, "enhanced")
 
 
-def _table(rows: Sequence[dict[str, object]]) -> Table:
-    table = Table("clips", "system", *METRICS, title="dev scenes: mean, and difference to `enhanced` with its 95 % interval")
+def comparison_table(rows: Sequence[dict[str, object]], scenes: str) -> Table:
+    """What `auricle.learning.validation.compare` found, to read."""
+    table = Table("clips", "system", *METRICS, title=f"{scenes}: mean, and difference to `enhanced` with its 95 % interval")
     cells: dict[tuple[str, str], list[str]] = {}
     for row in rows:
         text = f"{row['mean']:.3f}"
