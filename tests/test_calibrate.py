@@ -31,6 +31,7 @@ def test_the_report_on_the_shipped_listener(tmp_path: Path, capsys: pytest.Captu
     assert "How it is fooled" in capsys.readouterr().out
     text = (tmp_path / "run" / "report.md").read_text(encoding="utf-8")
     assert "| unparsable answers: describe | 0.0 % |" in text
+    assert "| descriptions, read by sentiment: Spearman with PESQ |" in text
     assert "best of 12 masks (1 scenes)" in text
 
 

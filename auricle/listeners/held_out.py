@@ -54,13 +54,6 @@ class HeldOutReport:
     order_bias: float
 
 
-def descriptions_with_pesq(listener: Listener, clips: ClipSet) -> list[tuple[str, float]]:
-    """What the listener writes about each clip with speech, and the clip's PESQ: for judging whatever turns words into scores."""
-    rows = [row for row, label in enumerate(clips.labels) if label.pesq is not None]
-    texts = greedy_answers(listener, question("describe"), *features_of(clips, rows))
-    return [(text, float(clips.labels[row].pesq or 0.0)) for text, row in zip(texts, rows, strict=True)]
-
-
 def held_out_report(listener: Listener, clips: ClipSet) -> HeldOutReport:
     """Everything that labels can tell. Answers that cannot be parsed are left out of correlations, and counted."""
     inputs = features_of(clips, range(len(clips)))

@@ -12,13 +12,17 @@ from auricle.listeners.held_out import HeldOutReport, held_out_report
 from auricle.listeners.probes import BestOf, ProbeRow, attenuation_shift, best_of, probe_table
 from auricle.listeners.ratings import Agreement, agreement_with_people, read_ratings
 from auricle.listeners.sources import Sources
+from auricle.listeners.words import sentiment_with_pesq
+from auricle.metrics.intervals import Estimate
 
 
 @dataclass(frozen=True)
 class ListenerReport:
-    """All of it. attenuation_shift: change of the score when a clip comes 20 dB lower without the judges' normalisation."""
+    """All of it. words: Spearman with PESQ of each reader of the descriptions. attenuation_shift: change of the score when a clip comes
+    20 dB lower without the judges' normalisation."""
 
     held_out: HeldOutReport
+    words: dict[str, Estimate]
     probes: list[ProbeRow]
     attenuation_shift: float
     best_of: BestOf
@@ -33,6 +37,7 @@ def report_on(
     people = [row for table in ratings for row in agreement_with_people(listener, read_ratings(table))]
     return ListenerReport(
         held_out=held_out_report(listener, clips),
+        words=sentiment_with_pesq(listener, clips),
         probes=probe_table(listener, sources, probe_clips),
         attenuation_shift=attenuation_shift(listener, sources, probe_clips),
         best_of=best_of(listener, sources, probe_clips),
@@ -50,20 +55,21 @@ def save_report(report: ListenerReport, folder: Path) -> None:
 
 def report_text(report: ListenerReport) -> str:
     """Markdown tables."""
-    parts = [_held_out_text(report.held_out), _probes_text(report)]
+    parts = [_held_out_text(report.held_out, report.words), _probes_text(report)]
     if report.people:
         rows = [[row.rater, str(row.files), f"{row.pearson:.2f}", f"{row.spearman:.2f}"] for row in report.people]
         parts.append("### Beside people (file level, overall score)\n\n" + _table(["rater", "files", "Pearson", "Spearman"], rows))
     return "\n\n".join(parts) + "\n"
 
 
-def _held_out_text(report: HeldOutReport) -> str:
+def _held_out_text(report: HeldOutReport, words: dict[str, Estimate]) -> str:
     rows = [
         ["expected score: Pearson with label", str(report.pearson_label)],
         ["expected score: Spearman with label", str(report.spearman_label)],
         ["expected score: Spearman with PESQ", str(report.spearman_pesq)],
         ["greedy digit: Spearman with PESQ", f"{report.greedy_spearman_pesq:.3f}"],
         ["with the clean original beside it: Spearman with PESQ", f"{report.reference_spearman_pesq:.3f}"],
+        *([f"descriptions, read by {name}: Spearman with PESQ", str(value)] for name, value in words.items()),
         ["expected score: mean absolute error", f"{report.mean_absolute_error:.2f}"],
         *([f"{name}: Pearson", f"{value:.2f}"] for name, value in report.dimensions.items()),
         *([f"unparsable answers: {name}", f"{100 * share:.1f} %"] for name, share in report.unparsable.items()),

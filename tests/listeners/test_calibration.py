@@ -14,7 +14,6 @@ from auricle.listeners.checkpoint import Listener, new_listener
 from auricle.listeners.courses import courses_of
 from auricle.listeners.dataset import ClipSet, JoinedSets, prepare
 from auricle.listeners.features import scaled
-from auricle.listeners.held_out import descriptions_with_pesq
 from auricle.listeners.labels import Damage, make_labels
 from auricle.listeners.lessons import make_lessons
 from auricle.listeners.listener_module import ListenerModule
@@ -177,9 +176,3 @@ def test_the_learning_rate_rises_stays_and_falls() -> None:
     assert rates[0] == pytest.approx(0.1)
     assert rates[10:70] == [1.0] * 60
     assert rates[-1] == pytest.approx(1 / 30)
-
-
-def test_descriptions_come_with_the_pesq_of_their_clip(listener: Listener, tmp_path: Path) -> None:
-    clips = prepare(DatasetConfig(clips=4, held_out_clips=4), "held-out", tmp_path, processes=1)
-    pairs = descriptions_with_pesq(listener, clips)
-    assert [pesq for _, pesq in pairs] == [label.pesq for label in clips.labels if label.pesq is not None]
