@@ -23,7 +23,7 @@ from pipelines.command import EXIT_OK, leave, run_verb, verb_parser
 from pipelines.report import build_report
 from pipelines.reporting.evaluation import Evaluation, print_evaluation, write_evaluation
 from pipelines.reporting.publish import publish_run
-from pipelines.reporting.runs import enhancers_of
+from pipelines.reporting.runs import enhancers_of, fine_tuned_is
 from pipelines.reporting.scores import SceneScores, count_failures, tabulate
 from pipelines.reporting.scoring import ClipScorer, metric_scorer
 from pipelines.reporting.systems import NOISY, score_systems
@@ -70,9 +70,11 @@ def _story(arguments: argparse.Namespace, settings: Settings) -> int:
     console, progress = Console(), Console(stderr=True)
     run: Path | None = arguments.run or arguments.run_option
     enhancers: dict[str, Path] = {}
+    notes: list[str] = []
     if run is not None:
         settings = RunFolder.open(run).settings(arguments.assignments)
         enhancers = enhancers_of(run)
+        notes = [fine_tuned_is(run)]
     enhancers |= dict(map(_name_and_folder, arguments.enhancer))
     baseline = choose_baseline(arguments.baseline, tuple(enhancers))
     scenes = list_scenes(arguments.scenes or settings.scenes.folder, split=None if arguments.split == "all" else arguments.split)
@@ -84,7 +86,9 @@ def _story(arguments: argparse.Namespace, settings: Settings) -> int:
 
             progress.print("starting the judges ...", highlight=False)
             judges = stack.enter_context(panel_scorer(settings))
-        evaluation = evaluate(settings, scenes, enhancers, output, baseline=baseline, judges=judges, console=progress, command=_command())
+        evaluation = evaluate(
+            settings, scenes, enhancers, output, baseline=baseline, judges=judges, console=progress, command=_command(), notes=notes
+        )
     print_evaluation(evaluation, console)
     if run is not None and output == run / "evaluation":
         _publish(settings, run)
@@ -102,10 +106,12 @@ def evaluate(
     judges: ClipScorer | None = None,
     console: Console | None = None,
     command: str = "",
+    notes: Sequence[str] = (),
 ) -> Evaluation:
     """Score the noisy clips and every enhancer on `scenes`, write the three files into `output`, and return the evaluation.
 
     enhancers: name -> checkpoint folder. baseline: the name that differences are taken to. judges: the panel, where wanted.
+    notes: what people should know of the enhancers.
     """
     config = settings.evaluate
     networks = {name: load_enhancer(folder) for name, folder in enhancers.items()}
@@ -126,7 +132,7 @@ def evaluate(
         scenes=len(chosen),
         speakers=len({scene.speaker or scene.scene_id for scene in chosen}),
         cells=tuple(cells),
-        notes=tuple(_notes(chosen, report.rejected, scores, config.metrics)),
+        notes=(*notes, *_notes(chosen, report.rejected, scores, config.metrics)),
         failures=count_failures(scores),
         command=command,
     )

@@ -27,6 +27,7 @@ from pipelines.settings import Settings
 
 RATE_HZ = 16_000
 BLOCK_FILES = 16
+DIGITS = 4
 VIDEO_SUFFIXES = frozenset({".mp4", ".mkv", ".mov", ".avi", ".webm", ".mpg", ".mpeg", ".m4a", ".aac", ".wma"})
 WITH_REFERENCE = ("pesq", "stoi", "si_sdr")
 
@@ -96,7 +97,7 @@ def _story(arguments: argparse.Namespace, settings: Settings) -> int:
             for recording in recordings:
                 line = _line(recording, panel, None if recording.audio is None else next(answers))
                 failed += line["state"] == "failed"
-                lines.write(json.dumps(line, ensure_ascii=False) + "\n")
+                lines.write(json.dumps(_rounded(line), ensure_ascii=False) + "\n")
                 advance()
             lines.flush()
     if failed:
@@ -176,6 +177,15 @@ def _line(recording: Recording, panel: PanelConfig, answer: Mapping[str, Mapping
         }
     duration_s = round(len(recording.audio) / RATE_HZ, 3)
     return line | {"duration_s": duration_s, "sample_rate_hz": RATE_HZ, "panel": None if math.isnan(score) else score, "verdicts": answer}
+
+
+def _rounded(value: Any) -> Any:
+    """Numbers to DIGITS decimals: more say nothing of a judge, and hide what differs."""
+    if isinstance(value, float):
+        return round(value, DIGITS)
+    if isinstance(value, Mapping):
+        return {key: _rounded(part) for key, part in value.items()}
+    return [_rounded(part) for part in value] if isinstance(value, list | tuple) else value
 
 
 @contextmanager

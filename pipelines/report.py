@@ -155,7 +155,7 @@ def facts_of(record: RunRecord) -> list[tuple[str, str]]:
     if record.account is not None:
         facts.append(("rollouts", f"{record.account.issued:,}"))
     if record.best_step is not None:
-        facts.append(("best checkpoint", f"step {record.best_step}"))
+        facts.append(("fine-tuned (best checkpoint by guard)", f"step {record.best_step}"))
     parts = record.metric_names("reward/part/")
     if parts:
         facts.append(("rewarded by", ", ".join(measure(name.removeprefix("reward/part/")).label for name in parts)))

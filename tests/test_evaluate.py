@@ -20,10 +20,11 @@ from auricle.metrics.scoring import check_metrics, score_clip
 from auricle.scenes.choice import spread_choice
 from auricle.scenes.scene import Scene
 from pipelines.evaluate import choose_baseline, main
-from pipelines.reporting.evaluation import print_evaluation, read_evaluation
+from pipelines.reporting.evaluation import Evaluation, print_evaluation, read_evaluation
 from pipelines.reporting.panel import panel_answer
+from pipelines.reporting.runs import enhancers_of, fine_tuned_is
 from pipelines.reporting.scores import SceneScores, count_failures, groups_of, interferer_type, snr_band, tabulate
-from tests.runs import RATE_HZ, tone
+from tests.runs import RATE_HZ, tone, write_run
 
 METRICS = ("stoi", "si_sdr")
 
@@ -184,6 +185,28 @@ def test_a_single_speaker_has_no_interval() -> None:
     cells = tabulate(scores, ("base", "ours"), ("stoi",), "base", snr_band_db=5, resamples=50, seed=0)
     assert math.isnan(cells[1].difference_low or 0.0)
     assert not cells[1].is_clear
+
+
+@pytest.mark.parametrize(("speakers", "shown"), [("pp", "[n < 3 speakers]"), ("pq", "[n < 3 speakers]"), ("pqr", "[+")])
+def test_of_one_or_two_speakers_no_interval_is_shown(speakers: str, shown: str) -> None:
+    scores = []
+    for number, speaker in enumerate(speakers):
+        one = scene(number, speaker=speaker)
+        scores += [SceneScores(one, "pretrained", {"stoi": 0.5}), SceneScores(one, "ours", {"stoi": 0.6 + number / 100})]
+    cells = tuple(tabulate(scores, ("pretrained", "ours"), ("stoi",), "pretrained", snr_band_db=5, resamples=50, seed=0))
+    evaluation = Evaluation(("noisy", "pretrained", "ours"), ("stoi",), "pretrained", len(speakers), len(set(speakers)), cells)
+    console = Console(width=100)
+    with console.capture() as capture:
+        print_evaluation(evaluation, console)
+    assert shown in capture.get()
+
+
+def test_the_table_says_which_checkpoint_is_the_fine_tuned_one(tmp_path: Path) -> None:
+    run = write_run(tmp_path, steps=30, samples=0)
+    assert fine_tuned_is(run) == "fine-tuned: the best checkpoint by the guard on held-out scenes of the split dev, of step 30."
+    assert enhancers_of(run)["fine-tuned"].parent.name == "step-000030"
+    (run / "checkpoints" / "best.json").unlink()
+    assert fine_tuned_is(run).startswith("fine-tuned: the last checkpoint, of step 30 (on held-out scenes none was the best")
 
 
 def test_speakers_not_clips_are_drawn() -> None:

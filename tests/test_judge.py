@@ -41,6 +41,7 @@ def test_a_folder_gives_one_line_a_recording(recordings, capfd):
         assert line["state"] == "scored"
         assert line["panel"] == pytest.approx(line["verdicts"]["dnsmos"]["score"], abs=1e-5)
         assert (line["duration_s"], line["sample_rate_hz"]) == (2.0, RATE_HZ)
+        assert line["panel"] == round(line["panel"], 4)
 
 
 def test_references_are_found_by_name(recordings, capfd):

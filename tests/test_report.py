@@ -75,6 +75,7 @@ def test_the_page_says_what_happened(page: Path) -> None:
         "KL to the pretrained model",
         "auricle finetune --preset",
         "seed = 7",
+        "fine-tuned (best checkpoint by guard)</dt><dd>step 30",
     ):
         assert expected in text, expected
     assert "<b>&" not in text
@@ -152,7 +153,7 @@ def change(value: float, half: float = 0.01) -> Estimate:
         ({"panel": change(0.005)}, "open", "No clear change in the panel's score: +0.005 [-0.005, +0.015]."),
         ({"panel": change(-0.2), "pesq": change(0.1)}, "bad", "The panel's score fell by -0.200 [-0.210, -0.190]."),
         ({"pesq": change(0.1), "stoi": change(-0.1)}, "mixed", "PESQ rose; STOI fell."),
-        ({"panel": Estimate(0.2, math.nan, math.nan, 1, 1)}, "open", "No clear change in the panel's score: +0.200 (interval unknown)."),
+        ({"panel": Estimate(0.2, math.nan, math.nan, 1, 1)}, "open", "No clear change in the panel's score: +0.200 [n < 3 speakers]."),
     ],
 )
 def test_verdicts(changes: dict[str, Estimate], tone: str, headline: str) -> None:

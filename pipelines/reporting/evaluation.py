@@ -8,7 +8,6 @@ evaluation/summary.json  the same as table.csv with notes, for the report and fo
 import csv
 import io
 import json
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field, fields
 from pathlib import Path
@@ -128,10 +127,10 @@ def _change_text(cell: Cell | None) -> Text:
     if cell is None or cell.difference is None:
         return Text("\N{EN DASH}", style="dim")
     how = measure(cell.metric)
-    low, high = (math.nan if edge is None else edge for edge in (cell.difference_low, cell.difference_high))
+    interval = how.interval_text(cell.difference_low, cell.difference_high, cell.clusters)
     style = "dim" if not cell.is_clear else ("green" if cell.difference > 0 else "red")
     mark = "*" if cell.is_clear else " "
-    return Text(f"{how.change_text(cell.difference)} {how.interval_text(low, high)}{mark}", style=style)
+    return Text(f"{how.change_text(cell.difference)} {interval}{mark}", style=style)
 
 
 def _scene_row(score: SceneScores, metrics: Sequence[str], snr_band_db: float) -> list[Any]:

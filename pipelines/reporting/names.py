@@ -1,9 +1,13 @@
 """How metrics are called and printed for people: label, unit, digits. One table for display, evaluation, report and comparison."""
 
+import math
 from dataclasses import dataclass
 
 GUARDS = ("pesq", "stoi", "si_sdr", "dnsmos_ovrl", "dnsmos_fast_ovrl")
 """The metrics that a run's verdict names where they had no vote in the reward."""
+
+FEWEST_SHOWN = 3
+"""Of fewer speakers no interval is shown: Student's quantile for two is 13 standard errors, and of one there is none."""
 
 
 @dataclass(frozen=True)
@@ -23,9 +27,11 @@ class Measure:
         """A difference of two values, with its sign."""
         return f"{change:+.{self.change_digits}f}".replace("-", "\N{MINUS SIGN}")
 
-    def interval_text(self, low: float, high: float) -> str:
-        """A confidence interval of a difference, in brackets; empty where it is not known."""
-        return f"[{self.change_text(low)}, {self.change_text(high)}]" if low == low and high == high else ""
+    def interval_text(self, low: float | None, high: float | None, clusters: int) -> str:
+        """A confidence interval of a difference over so many speakers, in brackets; of fewer than FEWEST_SHOWN it says that instead."""
+        if low is None or high is None or clusters < FEWEST_SHOWN or not (math.isfinite(low) and math.isfinite(high)):
+            return f"[n < {FEWEST_SHOWN} speakers]" if clusters < FEWEST_SHOWN else "[unknown]"
+        return f"[{self.change_text(low)}, {self.change_text(high)}]"
 
 
 _MEASURES = {

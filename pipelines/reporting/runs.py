@@ -117,10 +117,26 @@ def read_run(path: Path) -> RunRecord:
 def enhancers_of(path: Path) -> dict[str, Path]:
     """The pretrained enhancer of a run, and what it made of it: the best checkpoint by guard (the last one where none was best)."""
     folder = RunFolder.open(path)
+    return {"pretrained": _pretrained(folder), "fine-tuned": _shown(folder)[1] / "enhancer"}
+
+
+def fine_tuned_is(path: Path) -> str:
+    """Which of the run's checkpoints stands for it, in a sentence."""
+    folder = RunFolder.open(path)
+    step, _ = _shown(folder)
+    if folder.best_checkpoint() is None:
+        return f"fine-tuned: the last checkpoint, of step {step} (on held-out scenes none was the best by the guard)."
+    split = folder.settings().scenes.dev_split
+    return f"fine-tuned: the best checkpoint by the guard on held-out scenes of the split {split}, of step {step}."
+
+
+def _shown(folder: RunFolder) -> tuple[int, Path]:
     found = folder.best_checkpoint() or folder.last_checkpoint()
     if found is None:
-        raise ConfigError(f"{path}: no checkpoint there yet; let the run reach its first one, or name one with --enhancer NAME=FOLDER")
-    return {"pretrained": _pretrained(folder), "fine-tuned": found[1] / "enhancer"}
+        raise ConfigError(
+            f"{folder.path}: no checkpoint there yet; let the run reach its first one, or name one with --enhancer NAME=FOLDER"
+        )
+    return found
 
 
 def sayings(ledger: Path, most: int = 10) -> list[Saying]:

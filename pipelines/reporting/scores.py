@@ -141,8 +141,8 @@ def count_failures(scores: Sequence[SceneScores]) -> dict[str, dict[str, int]]:
 
 
 def cells_to_json(cells: Sequence[Cell]) -> list[dict[str, Any]]:
-    """Cells as JSON-ready dictionaries; NaN becomes null."""
-    return [{key: _null(value) for key, value in asdict(cell).items()} for cell in cells]
+    """Cells as JSON-ready dictionaries, to six digits as in the CSV; NaN becomes null."""
+    return [{key: _readable(value) for key, value in asdict(cell).items()} for cell in cells]
 
 
 def cells_from_json(rows: Sequence[Mapping[str, Any]]) -> list[Cell]:
@@ -150,5 +150,7 @@ def cells_from_json(rows: Sequence[Mapping[str, Any]]) -> list[Cell]:
     return [Cell(**row) for row in rows]
 
 
-def _null(value: Any) -> Any:
-    return None if isinstance(value, float) and math.isnan(value) else value
+def _readable(value: Any) -> Any:
+    if not isinstance(value, float):
+        return value
+    return None if math.isnan(value) else float(f"{value:.6g}")

@@ -124,4 +124,4 @@ def _and(names: list[str]) -> str:
 def _change(name: str, change: Estimate) -> str:
     how = measure(name)
     unit = f" {how.unit}" if how.unit else ""
-    return f"{how.change_text(change.value)}{unit} {how.interval_text(change.low, change.high) or '(interval unknown)'}"
+    return f"{how.change_text(change.value)}{unit} {how.interval_text(change.low, change.high, change.clusters)}"
