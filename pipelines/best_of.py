@@ -41,12 +41,7 @@ class BestOf:
         on_progress: Callable[[int, int], None] = lambda done, total: None,
     ) -> Float[Tensor, "channels samples"]:
         """The best of the candidates; see `enhance_long`. Raises JudgeError where none could be judged."""
-        explorer = Explorer.of(enhancer, self._exploration)
-        candidates = []
-        for number in range(self._count):
-            move = self._explored(explorer, number) if number else _unmoved
-            candidates.append(enhance_long(enhancer, audio, frames, config, move=move))
-            on_progress(number + 1, self._count)
+        candidates = self.candidates(enhancer, audio, frames, config, on_progress)
         heard = [candidate.mean(dim=0).cpu().numpy().astype(np.float32) for candidate in candidates]
         with LocalPanel(self._panel) as panel:
             answers = panel.judge(
@@ -65,6 +60,22 @@ class BestOf:
             )
         self.picked = int(np.nanargmax(self.scores))
         return candidates[self.picked]
+
+    def candidates(
+        self,
+        enhancer: Enhancer,
+        audio: Float[Tensor, "channels samples"],
+        frames: UInt8[Tensor, "frames height width"] | None,
+        config: ChunkConfig,
+        on_progress: Callable[[int, int], None] = lambda done, total: None,
+    ) -> list[Float[Tensor, "channels samples"]]:
+        """The plain enhancement, and the explored ones."""
+        explorer, made = Explorer.of(enhancer, self._exploration), []
+        for number in range(self._count):
+            move = self._explored(explorer, number) if number else _unmoved
+            made.append(enhance_long(enhancer, audio, frames, config, move=move))
+            on_progress(number + 1, self._count)
+        return made
 
     def told(self) -> str:
         """One line: every candidate's score, and which one it became."""

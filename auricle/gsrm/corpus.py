@@ -13,7 +13,7 @@ from auricle.gsrm.lessons import Record, make_record, record_from_line, record_l
 from auricle.listeners.calibration import DatasetConfig
 from auricle.listeners.sources import Part, Sources, find_sources
 
-RECIPE = 1
+RECIPE = 2
 """Raised whenever the making of records changes, so that old ones are not taken for new."""
 CHUNK = 25
 

@@ -44,17 +44,18 @@ DAMAGE_SUBJECTS: Mapping[str, tuple[str, ...]] = {
     "drop-outs": ("flutter high", "intensity variation high", "dynamics high"),
     "over-suppression": ("flutter high", "brightness low", VOICE, "clarity low"),
     "musical noise": ("flutter high", "noise high", "crispness low"),
-    "reverberation": ("depth low", "crispness low", "noise high", "clarity low"),
+    "reverberation": (),
     "level jumps": ("intensity", "dynamics high"),
     "garbling": ("clarity low", "flutter", "pitch slope", "pitch variation high"),
     "no speech": (VOICE, "clarity low", "rate", "depth low", "noise high"),
 }
-"""Which evidence speaks of each artefact of `auricle.listeners.labels`; see `flaws.SUBJECTS`."""
+"""Which evidence speaks of each artefact of `auricle.listeners.labels`; see `flaws.SUBJECTS`. A room is no fault: see `Degraded`."""
 
 
 @dataclass(frozen=True)
 class Record:
-    """One clip: what was measured, and the truth. subjects: what its damages show in (`flaws.SUBJECTS`). pesq: None without speech."""
+    """One clip: what was measured, and the truth. subjects: what its damages show in (`flaws.SUBJECTS`). pesq: against
+    the clip before its damage, in the same room; None without speech."""
 
     measured: Measured
     naturalness: float
@@ -138,7 +139,7 @@ def _draw(sources: Sources, rng: np.random.Generator, clip_s: float) -> Record:
             speech = speech[: round(clip_s * rate_hz)]
     kind = None if rng.random() < DAMAGED_SHARE else "clean"
     degraded = degrade(speech, sources.noise_crop(len(speech), rng), rate_hz, rng, kind)
-    pesq = None if degraded.kind == "no speech" else pesq_wb(speech, degraded.audio, rate_hz)
+    pesq = None if degraded.kind == "no speech" else pesq_wb(degraded.reference, degraded.audio, rate_hz)
     labels = make_labels(pesq, degraded.damages, len(speech) / rate_hz)
     severity = flaw.severity if flaw else 0.0
     naturalness = 1.0 if degraded.kind == "no speech" else 5.0 - 4.0 * severity

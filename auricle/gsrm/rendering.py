@@ -5,7 +5,7 @@ from typing import Literal
 import numpy as np
 
 from auricle.gsrm.answers import NATURALNESS, SOUND, Form
-from auricle.gsrm.evidence import vowel_claim
+from auricle.gsrm.evidence import clip_claim, vowel_claim
 from auricle.gsrm.features import CLIP_MEASURES, VOWEL_FEATURES
 from auricle.gsrm.findings import PITCH_SUBJECTS, SUBJECT_WORDS, VOWEL_SUBJECTS, Findings
 from auricle.gsrm.normalisation import FEATURE_WORDS, NO_BIN
@@ -27,18 +27,18 @@ _EXAMPLES: dict[Form, str] = {
 
 
 def rendered(findings: Findings, *, pitch: bool = True, most_vowels: int = 40) -> str:
-    """Counts, the clip's measures as deciles, the share of vowels in each bin in words, and a line of bins for each vowel (evenly chosen
-    ones of more than `most_vowels`)."""
+    """Counts, the clip's measures as words and deciles, the share of vowels in each bin, and a line of bins for each vowel (evenly chosen
+    ones of more than `most_vowels`). What can be claimed stands here in the words of `evidence`, so that a reader need only quote."""
     measures = [name for name in CLIP_MEASURES if pitch or name not in PITCH_SUBJECTS]
     features = [name for name in VOWEL_FEATURES if pitch or name not in PITCH_SUBJECTS]
     head = f"{findings.duration_s:.1f} s; speech {findings.speech_s:.1f} s; {findings.vowels} vowels"
     if pitch:
         head += f"; {findings.unvoiced} without voice"
-    lines = [head, "; ".join(f"{name} {_decile(findings.decile(name))}" for name in measures)]
+    lines = [head, "; ".join(_graded(findings, name) for name in measures)]
     for subject in VOWEL_SUBJECTS:
         claims = [claim for word in SUBJECT_WORDS[subject] if (claim := vowel_claim(findings, subject, word))]
         if claims and (pitch or subject not in PITCH_SUBJECTS):
-            lines.append(f"{subject}: " + ", ".join(f"{claim.word} {claim.share}" for claim in claims))
+            lines.append("; ".join(map(str, claims)))
     if not most_vowels:
         return "\n".join(lines)
     lines.append("vowels: " + ", ".join(features))
@@ -54,11 +54,11 @@ def rendered(findings: Findings, *, pitch: bool = True, most_vowels: int = 40) -
 _MEASURES = """noise is the level between words; clarity the ratio of harmonics to noise; brightness the share of high frequencies;
 depth and crispness how far low and high bands rise and fall; flutter how they jump; rate the vowels a second; melody, dynamics and rhythm
 the spread of pitch, intensity and duration over the vowels"""
-_FEATURES = f"""You are given acoustic features that were measured of it. The first line counts; the second gives deciles, 0 (least) to 9
-(most), among ordinary and damaged speech: {_MEASURES}.
+_FEATURES = f"""You are given acoustic features that were measured of it. The first line counts; the second gives each measure
+a word and its decile, 0 (least) to 9 (most), among ordinary and damaged speech: {_MEASURES}.
 Then each feature has a line with the share of vowels that is in each of its bins, and each vowel has a line: its pitch in Hz, its slope
 (falling, level, rising), and lowest, low, usual, high or highest for the other features, for this speaker and this kind of vowel;
-"{NOT_MEASURED}": no voice was found. Claim only what the lines show."""
+"{NOT_MEASURED}": no voice was found. Quote only what the lines show."""
 _SOUND = f"""Listen to it. Evidence is about the vowels (pitch, pitch variation, pitch slope, intensity, intensity variation, duration;
 lowest, low, usual, high or highest for this speaker; falling, level or rising slopes) and about the clip: {_MEASURES}.
 It is checked against measurements: claim only what you hear."""
@@ -78,8 +78,9 @@ The score goes from 1.0 (bad) to 5.0 (excellent).
 {_EXAMPLES[form]}"""
 
 
-def _decile(decile: int) -> str:
-    return NOT_MEASURED if decile == NO_BIN else str(decile)
+def _graded(findings: Findings, measure: str) -> str:
+    claim = clip_claim(findings, measure)
+    return f"{claim} {findings.decile(measure)}" if claim else f"{measure} {NOT_MEASURED}"
 
 
 def _word(feature: str, place: int) -> str:

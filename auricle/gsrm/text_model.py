@@ -1,29 +1,45 @@
 """The small language model that reads features and reasons: a Llama of a few layers with a vocabulary of our own texts."""
 
+import re
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import torch
 from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 
+from auricle.gsrm.answers import NATURALNESS, SOUND
+from auricle.gsrm.evidence import SHARES
+from auricle.gsrm.findings import SUBJECT_WORDS
 from auricle.gsrm.method import Method
 from auricle.listeners.prompts import ANSWER, EOS
 from auricle.listeners.vocabulary import learned_tokenizer
 
-VOCABULARY = 640
+VOCABULARY = 2048
+"""Most tokens; the pieces of our texts need about half of them."""
 LONGEST_TOKENS = 1024
 HEAD_WIDTH = 32
 """vLLM's attention on a CPU knows no narrower heads."""
-PIECES = r"\d+-\d+ Hz|(below|above) \d+ Hz|\d|[,;]? ?[^\s\d\p{P}]+|\p{P}|\s"
-"""Bins of pitch whole, words with the mark before them; a digit alone, so that scores and deciles are one token a digit."""
+
+
+def pieces() -> str:
+    """What no token goes beyond: a claim with its share, a count, a judgement, each whole; marks; digits alone; words.
+
+    A claim is then one token, and the same in the rendering and in the answer: to quote is to attend to it. In several tokens a model has
+    to find the claim and then what followed it there, which takes this small one thousands of steps (docs/log.md).
+    """
+    claims = [f"{subject} {word}" for subject, words in SUBJECT_WORDS.items() for word in words]
+    grades = [f"the {part} is {word}" for part, words in (("voice", NATURALNESS), ("sound", SOUND)) for word in words]
+    whole = "|".join(map(re.escape, sorted(claims + grades, key=len, reverse=True)))
+    return rf"(?:{whole})(?: in (?:{'|'.join(SHARES)}) vowels)?|\d+ vowels|[;:,] | ?\d| ?[^\s\d\p{{P}}]+|\p{{P}}|\s"
 
 
 def make_tokenizer(texts: Iterable[str]) -> PreTrainedTokenizerFast:
     """A tokenizer learned from renderings and answers; it encodes any other text too, in more tokens."""
-    return learned_tokenizer(texts, VOCABULARY, PIECES)
+    return learned_tokenizer(texts, VOCABULARY, pieces())
 
 
-def new_model(tokenizer: PreTrainedTokenizerFast, *, width: int, layers: int, seed: int) -> LlamaForCausalLM:
+def new_model(tokenizer: PreTrainedTokenizerFast, *, width: int, layers: int, heads: int, seed: int) -> LlamaForCausalLM:
     """A model that has learned nothing."""
     torch.manual_seed(seed)
     config = LlamaConfig(
@@ -31,8 +47,9 @@ def new_model(tokenizer: PreTrainedTokenizerFast, *, width: int, layers: int, se
         hidden_size=width,
         intermediate_size=3 * width,
         num_hidden_layers=layers,
-        num_attention_heads=width // HEAD_WIDTH,
-        num_key_value_heads=width // HEAD_WIDTH,
+        num_attention_heads=heads,
+        num_key_value_heads=heads,
+        head_dim=HEAD_WIDTH,
         max_position_embeddings=LONGEST_TOKENS,
         tie_word_embeddings=True,
         # The default of 0.02 is for wide models: at this width attention would stay flat for a thousand steps, and read nothing.
@@ -44,11 +61,35 @@ def new_model(tokenizer: PreTrainedTokenizerFast, *, width: int, layers: int, se
     return LlamaForCausalLM(config)
 
 
-def lesson_tokens(tokenizer: PreTrainedTokenizerFast, asked: Sequence[str], answers: Sequence[str]) -> list[tuple[list[int], int]]:
-    """For each pair the tokens of question and answer, and how many of them are the question's: those are not learned."""
+@dataclass(frozen=True)
+class Lesson:
+    """Token ids of a question and its answer, and which of them are learned: none of the question's."""
+
+    ids: list[int]
+    learned: list[bool]
+
+    @property
+    def asked(self) -> int:
+        """How many tokens the question has."""
+        return self.learned.index(True)
+
+
+def lesson_tokens(
+    tokenizer: PreTrainedTokenizerFast, asked: Sequence[str], answers: Sequence[str], *, quotes: bool = False
+) -> list[Lesson]:
+    """The pairs as tokens. quotes: only evidence is learned, and of the issues only what they say, not whether there are any."""
     questions = tokenizer([f"{text}{ANSWER}" for text in asked])["input_ids"]
     replies = tokenizer([f"{text}{EOS}" for text in answers], add_special_tokens=False)["input_ids"]
-    return [(question + reply, len(question)) for question, reply in zip(questions, replies, strict=True)]
+    issue, choices = tokenizer.convert_tokens_to_ids("issue"), set(tokenizer("none; \n: ", add_special_tokens=False)["input_ids"])
+    lessons = []
+    for question, reply in zip(questions, replies, strict=True):
+        learned = [True] * len(reply)
+        if quotes:
+            start = reply.index(issue)
+            end = start + reply[start:].index(tokenizer.convert_tokens_to_ids("Ċ"))
+            learned = [place < start or (place < end and token not in choices) for place, token in enumerate(reply)]
+        lessons.append(Lesson(question + reply, [False] * len(question) + learned))
+    return lessons
 
 
 def save_judge(folder: Path, model: LlamaForCausalLM, tokenizer: PreTrainedTokenizerFast, method: Method) -> None:

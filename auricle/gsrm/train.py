@@ -1,6 +1,6 @@
 """Trains GSRM's small text model: features of spoilt clips in, evidence, judgement and score out.
 
-    python -m auricle.gsrm.train --output auricle/assets/gsrm
+    python -m auricle.gsrm.train --output runs/gsrm
     python -m auricle.gsrm.train --output /tmp/no-pitch --no-pitch         # the paper's ablations
     python -m auricle.gsrm.train --output /tmp/no-log --form judgement
 
@@ -21,14 +21,15 @@ import torch
 from torch import Tensor, nn
 from transformers import LlamaForCausalLM, PreTrainedTokenizerFast
 
-from auricle.gsrm.answers import answer_text
+from auricle.gsrm.answers import Answer, answer_text
 from auricle.gsrm.corpus import records
-from auricle.gsrm.findings import findings_of
+from auricle.gsrm.drills import drills
+from auricle.gsrm.findings import Findings, findings_of
 from auricle.gsrm.lessons import Record, true_answer
 from auricle.gsrm.method import Method
 from auricle.gsrm.normalisation import fit_norms
 from auricle.gsrm.rendering import rendered
-from auricle.gsrm.text_model import lesson_tokens, make_tokenizer, new_model, save_judge
+from auricle.gsrm.text_model import Lesson, lesson_tokens, make_tokenizer, new_model, save_judge
 from auricle.listeners.calibration import DatasetConfig
 
 IGNORED = -100
@@ -36,13 +37,16 @@ IGNORED = -100
 
 @dataclass(frozen=True)
 class Recipe:
-    """How it is trained. steps of `batch` pairs, the shorter and longer ones sorted into batches of about one length."""
+    """How it is trained. steps of `batch` lessons, the shorter and longer ones sorted into batches of about one length; drills: made-up
+    tables (see `drills`), and clips are repeated until there are as many lessons from them."""
 
     steps: int = 1_500
-    batch: int = 16
+    batch: int = 32
+    drills: int = 6_000
     learning_rate: float = 4e-3
     width: int = 64
     layers: int = 2
+    heads: int = 4
     seed: int = 0
 
 
@@ -79,21 +83,18 @@ def main(argv: Sequence[str] | None = None) -> int:
 def pair(record: Record, method: Method) -> tuple[str, str]:
     """The rendering that is asked and the answer that is true."""
     findings = findings_of(record.measured, method.norms)
-    answer = true_answer(record, findings, method.form, pitch=method.pitch)
-    return rendered(findings, pitch=method.pitch, most_vowels=method.most_vowels), answer_text(answer)
+    return _texts(findings, true_answer(record, findings, method.form, pitch=method.pitch), method)
 
 
 def train(learned: Sequence[Record], method: Method, recipe: Recipe) -> tuple[LlamaForCausalLM, PreTrainedTokenizerFast]:
     """The trained model and its tokenizer."""
-    pairs = [pair(record, method) for record in learned]
-    tokenizer = make_tokenizer(text for both in pairs for text in both)
-    tokens = lesson_tokens(tokenizer, [asked for asked, _ in pairs], [answer for _, answer in pairs])
-    model = new_model(tokenizer, width=recipe.width, layers=recipe.layers, seed=recipe.seed).train()
+    lessons, tokenizer = _lessons(learned, method, recipe)
+    model = new_model(tokenizer, width=recipe.width, layers=recipe.layers, heads=recipe.heads, seed=recipe.seed).train()
     optimizer = torch.optim.AdamW(model.parameters(), lr=recipe.learning_rate, weight_decay=0.02, betas=(0.9, 0.98))
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, recipe.learning_rate, total_steps=recipe.steps, pct_start=0.08)
     rng = np.random.default_rng(recipe.seed)
-    for step, rows in zip(range(recipe.steps), _batches(tokens, recipe, rng), strict=False):
-        input_ids, labels = _padded([tokens[row] for row in rows], tokenizer.pad_token_id)
+    for step, rows in zip(range(recipe.steps), _batches(lessons, recipe, rng), strict=False):
+        input_ids, labels = _padded([lessons[row] for row in rows], tokenizer.pad_token_id)
         loss = answer_loss(model, input_ids, labels)
         optimizer.zero_grad()
         loss.backward()
@@ -112,23 +113,40 @@ def answer_loss(model: LlamaForCausalLM, input_ids: Tensor, labels: Tensor) -> T
     return nn.functional.cross_entropy(model.lm_head(hidden[wanted]), labels[:, 1:][wanted])
 
 
-def _batches(tokens: Sequence[tuple[list[int], int]], recipe: Recipe, rng: np.random.Generator):
+def _lessons(learned: Sequence[Record], method: Method, recipe: Recipe) -> tuple[list[Lesson], PreTrainedTokenizerFast]:
+    """As many lessons from clips as from drills, where there is evidence that can be quoted; and the tokenizer of all their texts."""
+    pairs = [pair(record, method) for record in learned]
+    quoting = drills(learned, recipe.drills, recipe.seed, pitch=method.pitch) if method.form == "evidence" else []
+    made_up = [_texts(findings, answer, method) for findings, answer in quoting]
+    tokenizer = make_tokenizer(text for both in pairs + made_up for text in both)
+    lessons = lesson_tokens(tokenizer, *zip(*pairs, strict=True)) * max(1, len(made_up) // len(pairs))
+    if made_up:
+        lessons += lesson_tokens(tokenizer, *zip(*made_up, strict=True), quotes=True)
+    return lessons, tokenizer
+
+
+def _texts(findings: Findings, answer: Answer, method: Method) -> tuple[str, str]:
+    return rendered(findings, pitch=method.pitch, most_vowels=method.most_vowels), answer_text(answer)
+
+
+def _batches(lessons: Sequence[Lesson], recipe: Recipe, rng: np.random.Generator):
     """Rows of batch after batch, epoch after epoch; neighbours in length go together."""
-    lengths = np.array([len(ids) for ids, _ in tokens])
+    lengths = np.array([len(lesson.ids) for lesson in lessons])
     while True:
         order = np.argsort(lengths + rng.uniform(0, 30, len(lengths)))
         starts = rng.permutation(max(1, len(order) // recipe.batch)) * recipe.batch
         yield from (order[start : start + recipe.batch].tolist() for start in starts)
 
 
-def _padded(batch: Sequence[tuple[list[int], int]], pad_id: int) -> tuple[Tensor, Tensor]:
-    """Token ids padded on the right (causal attention never looks there), and labels without question and padding."""
-    longest = max(len(ids) for ids, _ in batch)
+def _padded(batch: Sequence[Lesson], pad_id: int) -> tuple[Tensor, Tensor]:
+    """Token ids padded on the right (causal attention never looks there), and labels of what is learned."""
+    longest = max(len(lesson.ids) for lesson in batch)
     input_ids = torch.full((len(batch), longest), pad_id)
     labels = torch.full((len(batch), longest), IGNORED)
-    for row, (ids, asked) in enumerate(batch):
-        input_ids[row, : len(ids)] = torch.tensor(ids)
-        labels[row, asked : len(ids)] = torch.tensor(ids[asked:])
+    for row, lesson in enumerate(batch):
+        ids = torch.tensor(lesson.ids)
+        input_ids[row, : len(ids)] = ids
+        labels[row, : len(ids)] = torch.where(torch.tensor(lesson.learned), ids, IGNORED)
     return input_ids, labels
 
 

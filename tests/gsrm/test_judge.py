@@ -42,14 +42,14 @@ def test_records_survive_the_disk(records):
 
 def test_training_lowers_the_loss_on_answers_alone(records, norms, tmp_path):
     method = Method(norms=norms, form="score")
-    _, before = train(records, method, Recipe(steps=1, batch=8, width=32))
-    model, tokenizer = train(records, method, Recipe(steps=40, batch=8, width=32))
+    _, before = train(records, method, Recipe(steps=1, batch=8, width=32, heads=1))
+    model, tokenizer = train(records, method, Recipe(steps=40, batch=8, width=32, heads=1))
     assert before.get_vocab() == tokenizer.get_vocab()
     asked, answer = pair(records[0], method)
-    ((tokens, question),) = lesson_tokens(tokenizer, [asked], [answer])
-    assert tokenizer.decode(tokens[question:]).startswith("score: ")
-    made = model.generate(input_ids=torch.tensor([tokens[:question]]), max_new_tokens=8, do_sample=False)
-    assert tokenizer.decode(made[0, question:]).startswith("score: ")
+    (lesson,) = lesson_tokens(tokenizer, [asked], [answer])
+    assert tokenizer.decode(lesson.ids[lesson.asked :]).startswith("score: ")
+    made = model.generate(input_ids=torch.tensor([lesson.ids[: lesson.asked]]), max_new_tokens=8, do_sample=False)
+    assert tokenizer.decode(made[0, lesson.asked :]).startswith("score: ")
     save_judge(tmp_path, model, tokenizer, method)
     assert load_method(tmp_path) == method
 
@@ -66,7 +66,7 @@ def test_options_are_strict_and_a_missing_checkpoint_says_how_to_make_one(tmp_pa
 def test_a_reader_that_has_learned_nothing_is_contradicted_and_gives_no_number(records, norms, tmp_path):
     method = Method(norms=norms)
     tokenizer = make_tokenizer(text for record in records for text in pair(record, method))
-    save_judge(tmp_path, new_model(tokenizer, width=32, layers=1, seed=0), tokenizer, method)
+    save_judge(tmp_path, new_model(tokenizer, width=32, layers=1, heads=1, seed=0), tokenizer, method)
     judge = GsrmJudge(GsrmOptions(model=str(tmp_path), samples=4, top_p=1.0, engine=SMALL))
     texts = judge.answers([judge.reading(judge._findings(judge._split(0, _clip())[0]))], [0])
     verdicts = judge.judge([_clip(), _clip("short", seconds=0.2)])
