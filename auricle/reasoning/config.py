@@ -69,8 +69,9 @@ class AnswerConfig(Config):
     """GPUs of each."""
     resources: dict[str, float] = {}
     """Further Ray resources of each, such as {"rollout": 1} to pin the pool to a kind of node."""
-    temperature: PositiveFloat = 1.0
-    """Of the sampled answers."""
+    temperature: PositiveFloat = 0.5
+    """Of the sampled answers. At 1 sampled answers came to earn more while the most likely one, which is the one that is used, earned less
+    (docs/log.md): a sharper distribution is rewarded, too. Below 1 the samples lie closer to it."""
     max_tokens: PositiveInt = 80
     """Longest answer, in tokens; a longer one is cut off and does not parse."""
     gate_timeout_s: PositiveFloat = 900.0
@@ -90,7 +91,7 @@ class AnswerLearnerConfig(EngineConfig):
     """Passes over the rows of a step."""
     kl_beta: NonNegativeFloat = 0.02
     """Weight of the KL divergence to the frozen calibrated listener (the k3 estimator, never negative)."""
-    anchor_gamma: NonNegativeFloat = 0.0
+    anchor_gamma: NonNegativeFloat = 0.5
     """Weight of calibration's own loss on the clips of the step: true answers to a long and a short question about each. 0: none."""
     decay_share: float = Field(default=0.3, ge=0, le=1)
     """Last part of the steps over which the learning rate falls to zero, 0-1."""

@@ -15,7 +15,7 @@ from auricle.listeners.calibration import TrainableConfig
 from auricle.listeners.checkpoint import load_listener
 from auricle.listeners.labels import Damage, make_labels
 from auricle.listeners.questions import question
-from auricle.reasoning.config import PARTS, AnswerLearnerConfig, ReasonDomain
+from auricle.reasoning.config import PARTS, AnswerConfig, AnswerLearnerConfig, ReasonDomain
 from auricle.reasoning.rows import NO_TOKEN
 
 CLIPS, ANSWERS, TOKENS = 3, 4, 3
@@ -24,7 +24,8 @@ LABELS = json.dumps(asdict(make_labels(1.3, (Damage("noise", 0.9, ((0.0, 3.0),))
 
 def build(anchor_gamma: float = 0.0, **changes) -> AnswerLearner:
     learner = AnswerLearnerConfig(lr=2e-4, anchor_gamma=anchor_gamma)
-    return AnswerLearner(ReasonDomain(learner=learner, **changes), default_listener(), steps=100)
+    domain = ReasonDomain(learner=learner, answers=AnswerConfig(temperature=1.0), **changes)
+    return AnswerLearner(domain, default_listener(), steps=100)
 
 
 def columns(learner: AnswerLearner, step: int = 0, good: str = "5") -> dict[str, object]:

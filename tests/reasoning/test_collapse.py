@@ -11,7 +11,7 @@ from auricle.listeners.assets import default_listener
 from auricle.listeners.questions import question
 from auricle.listeners.turns import prompt_ids
 from auricle.reasoning.alarm import Alarm
-from auricle.reasoning.config import PARTS, AlarmConfig, AnswerLearnerConfig, AnswerRewardConfig, ReasonDomain
+from auricle.reasoning.config import PARTS, AlarmConfig, AnswerConfig, AnswerLearnerConfig, AnswerRewardConfig, ReasonDomain
 from auricle.reasoning.rewards import closeness
 from auricle.reasoning.rows import NO_TOKEN
 
@@ -67,8 +67,9 @@ def _no_lost_groups() -> None:
 
 def test_the_alarm_catches_the_collapse_to_one_score_under_l2() -> None:
     rewards = AnswerRewardConfig(score="l2")
-    settings = AnswerLearnerConfig(lr=1e-3, kl_beta=0.0, decay_share=0.0)
-    learner = AnswerLearner(ReasonDomain(rewards=rewards, learner=settings), default_listener(), steps=STEPS)
+    settings = AnswerLearnerConfig(lr=1e-3, kl_beta=0.0, anchor_gamma=0.0, decay_share=0.0)
+    domain = ReasonDomain(rewards=rewards, learner=settings, answers=AnswerConfig(temperature=1.0))
+    learner = AnswerLearner(domain, default_listener(), steps=STEPS)
     alarm, named = Alarm(AlarmConfig(window=5)), []
     for step in range(STEPS):
         metrics = learner.update_rows(scored(learner, step, rewards)).metrics
