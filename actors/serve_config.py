@@ -19,6 +19,8 @@ from auricle.judging.placement import check_judges
 
 PANEL_BUILDER = "actors.panel:build_panel"
 INGRESS_BUILDER = "actors.ingress:build_ingress"
+MOST_VALUES = 100_000
+"""Far above any panel; a few lines of aliases of aliases stand for billions, which would take for ever to check."""
 
 
 def read_serve_config(path: Path) -> ServeDeploySchema:
@@ -27,8 +29,12 @@ def read_serve_config(path: Path) -> ServeDeploySchema:
         values = yaml.safe_load(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise ConfigError(f"{path}: no such Serve config") from None
-    except yaml.YAMLError as error:
+    except OSError as error:
+        raise ConfigError(f"{path}: no Serve config that can be read ({error.strerror})") from error
+    except (yaml.YAMLError, UnicodeDecodeError, RecursionError, ValueError) as error:  # ValueError: a date that is none, such as 2026-99-99
         raise ConfigError(f"{path}: not valid YAML: {error}") from error
+    if _written_out(values, {}) > MOST_VALUES:
+        raise ConfigError(f"{path}: its aliases (*name) make more than {MOST_VALUES} values of it; write it without them")
     if not isinstance(values, Mapping):
         raise ConfigError(f"{path}: expected keys and values, such as `applications:`")
     if faults := _unknown_keys(ServeDeploySchema, values, ""):
@@ -71,6 +77,16 @@ def _check_door(schema: ServeDeploySchema, application: Any, *, source: str) -> 
         )
     if schema.http_options.request_timeout_s is None:
         raise ConfigError(f"{where}: http_options.request_timeout_s is not set, so a request may take for ever; set it, such as 400")
+
+
+def _written_out(value: Any, known: dict[int, float]) -> float:
+    """How many values it were without aliases; infinite where one holds itself."""
+    if not isinstance(value, Mapping | list):
+        return 1
+    if id(value) not in known:
+        known[id(value)] = float("inf")  # while it is being counted
+        known[id(value)] = 1 + sum(_written_out(inner, known) for inner in (value.values() if isinstance(value, Mapping) else value))
+    return known[id(value)]
 
 
 def _unknown_keys(model: type[BaseModel], values: Mapping[str, Any], where: str) -> list[str]:

@@ -9,8 +9,11 @@ import pytest
 import yaml
 from pydantic import ValidationError
 
+from actors.serve_config import panel_of, read_serve_config
+from auricle.bearer import TOKEN_VARIABLE
+from auricle.errors import ConfigError
 from pipelines.command import load_settings
-from tests.kuberay import ClusterSpec, RayJob, read_resource
+from tests.kuberay import ClusterSpec, RayJob, RayService, read_resource
 from tests.pools import check_fit
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -59,6 +62,37 @@ def test_what_would_go_wrong_is_found(old: str, new: str) -> None:
 
 def test_the_job_brings_the_cluster_that_stays() -> None:
     assert read("kuberay-job.yaml")["spec"]["rayClusterSpec"] == read("kuberay-cluster.yaml")["spec"]
+
+
+def test_the_services_pods_are_the_clusters_with_a_token_of_a_secret() -> None:
+    def bare(group: Any) -> dict[str, Any]:
+        values = group.model_dump()
+        for container in values["template"]["spec"]["containers"]:
+            container["env"] = []
+        return values
+
+    service, cluster = cluster_of("kuberay-service.yaml"), cluster_of("kuberay-cluster.yaml")
+    assert bare(service.head_group_spec) == bare(cluster.head_group_spec)
+    by_name = {group.group_name: bare(group) for group in cluster.worker_group_specs}
+    assert [by_name[group.group_name] for group in service.worker_group_specs] == [bare(group) for group in service.worker_group_specs]
+    for group in (service.head_group_spec, *service.worker_group_specs):
+        (variable,) = group.template.spec.containers[0].env
+        assert (variable.name, variable.value) == (TOKEN_VARIABLE, None)
+        assert variable.value_from is not None
+
+
+def test_the_services_judges_are_those_of_the_serve_config(tmp_path: Path) -> None:
+    service = read_resource(read("kuberay-service.yaml"))
+    assert isinstance(service, RayService)
+    path = tmp_path / "serve.yaml"
+    path.write_text(service.spec.serve_config)
+    (application,) = read_serve_config(path).applications
+    (panel,) = read_serve_config(ROOT / "serve_configs" / "judges-gpu.yaml").applications
+    assert application.args["panel"]["judges"] == panel.args["judges"]
+    assert panel_of(application, source="service") == panel_of(panel, source="panel")
+    path.write_text(service.spec.serve_config.replace("bearer: true", "bearer: false"))
+    with pytest.raises(ConfigError, match="would answer the whole network"):
+        read_serve_config(path)
 
 
 def test_the_avsec4_preset_fits_the_cluster() -> None:

@@ -52,7 +52,7 @@ def test_the_table_of_verbs_is_the_command_line() -> None:
     assert {name.split()[0] for row in rows for name in re.findall(r"`([^`]+)`", row)} == set(VERBS)
 
 
-@pytest.mark.parametrize("page", ["README.md", "CONTRIBUTING.md", "docs/design.md"])
+@pytest.mark.parametrize("page", ["README.md", "CONTRIBUTING.md", "docs/design.md", "docs/clusters.md", "docs/security.md"])
 def test_links_lead_somewhere(page: str) -> None:
     text = (ROOT / page).read_text(encoding="utf-8")
     missing = [link for link in re.findall(r"\]\((?!http)([^)#]+)", text) if not ((ROOT / page).parent / link).exists()]

@@ -15,6 +15,7 @@ is logged). Nothing is decoded here: `auricle.scenes.checks` does that.
 
 import json
 import logging
+import math
 import os
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
@@ -22,6 +23,7 @@ from pathlib import Path
 from typing import Any
 
 from auricle.errors import EmptyCorpusError, SceneError
+from auricle.files import is_plain_name
 from auricle.scenes.folder import SPLITS, list_folder
 from auricle.scenes.scene import InterfererKind, Scene, Split
 
@@ -156,14 +158,14 @@ def _read_metadata(path: Path) -> dict[str, Mapping[str, Any]]:
         return {}
     try:
         records = json.loads(path.read_text(encoding="utf-8"))
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise SceneError(f"{path}: not valid JSON ({error}); is it cut short?") from error
     if not isinstance(records, list):
         raise SceneError(f"{path}: expected a list of scenes, found {type(records).__name__}")
     result: dict[str, Mapping[str, Any]] = {}
     for index, record in enumerate(records):
         name = record.get("scene") if isinstance(record, dict) else None
-        if not isinstance(name, str) or not name or Path(name).name != name or name in result:
+        if not isinstance(name, str) or not is_plain_name(name) or name in result:
             raise SceneError(f"{path}: record {index}: `scene` is {name!r}; expected a name that no other record has, without folders")
         result[name] = record
     return result
@@ -175,8 +177,10 @@ def _described(record: Mapping[str, Any], source: Path) -> dict[str, Any]:
     try:
         kinds = tuple(INTERFERER_KINDS[str(interferer["type"])] for interferer in interferers)
         snr_db = None if record.get("SNR") is None else float(record["SNR"])
+        if snr_db is not None and not math.isfinite(snr_db):
+            raise ValueError(f"SNR = {snr_db}")
         speaker = str(record["speaker"]) if record.get("speaker") else _speaker(record.get("target") or {})
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
+    except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
         known = ", ".join(INTERFERER_KINDS)
         raise SceneError(
             f"{source}: scene {record['scene']}: bad field ({error!r}); interferer types are {known}, SNR is a number"
