@@ -13,6 +13,7 @@ from ray._private import ray_constants
 from ray.exceptions import RayError
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
+from actors.chatter import chatter_to
 from actors.settings import ClusterSettings
 from auricle.errors import EnvironmentSetupError
 
@@ -39,8 +40,11 @@ LOOK_TIMEOUT_S = 120.0
 
 
 @contextmanager
-def cluster(settings: ClusterSettings, *, namespace: str) -> Iterator[None]:
-    """Connect for the time of the `with` block. Raises EnvironmentSetupError where the named cluster does not answer."""
+def cluster(settings: ClusterSettings, *, namespace: str, log: Path | None = None) -> Iterator[None]:
+    """Connect for the time of the `with` block. Raises EnvironmentSetupError where the named cluster does not answer.
+
+    log: a folder for the frameworks' warnings (`actors.chatter`); None leaves them on the terminal.
+    """
     address = settings.address or os.environ.get("RAY_ADDRESS", "")
     quiet()
     try:
@@ -69,7 +73,9 @@ def cluster(settings: ClusterSettings, *, namespace: str) -> Iterator[None]:
         )
         raise EnvironmentSetupError(f"{where}: {str(error).rstrip('.')}; {cure}") from error
     try:
-        yield
+        with chatter_to(log):
+            yield
+            ray.shutdown()  # within: it has its say, too
     finally:
         ray.shutdown()
 

@@ -85,7 +85,7 @@ def _story(arguments: argparse.Namespace, settings: Settings) -> int:
             from pipelines.reporting.panel import panel_scorer  # brings Ray up: only when wanted
 
             progress.print("starting the judges ...", highlight=False)
-            judges = stack.enter_context(panel_scorer(settings))
+            judges = stack.enter_context(panel_scorer(settings, output))
         evaluation = evaluate(
             settings, scenes, enhancers, output, baseline=baseline, judges=judges, console=progress, command=_command(), notes=notes
         )

@@ -76,7 +76,7 @@ def finetune(settings: Settings, run: "RunFolder", scenes: "FinetuneScenes") -> 
         tracker.log_settings(settings)
         display = stack.enter_context(Display(settings.run.name, settings.finetune.steps))
         display.phase("starting Ray")
-        stack.enter_context(cluster(settings.cluster, namespace="auricle"))
+        stack.enter_context(cluster(settings.cluster, namespace="auricle", log=run.path))
         require_shared(run.path, inputs(settings))
         job = stack.enter_context(FinetuneJob(settings, run, scenes, tracker, display))
         stack.enter_context(stop_on_signals(job))

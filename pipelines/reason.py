@@ -64,7 +64,7 @@ def reason(settings: Settings, run: "RunFolder", clips: "ReasonClips") -> "Outco
         tracker.log_settings(settings)
         display = stack.enter_context(Display(settings.run.name, settings.reason.steps))
         display.phase("starting Ray")
-        stack.enter_context(cluster(settings.cluster, namespace="auricle"))
+        stack.enter_context(cluster(settings.cluster, namespace="auricle", log=run.path))
         require_shared(run.path, list(clips.sets))
         job = stack.enter_context(ReasonJob(settings, run, clips, tracker, display))
         stack.enter_context(stop_on_signals(job))

@@ -1,6 +1,7 @@
 """A run's folder: what stands where, and how lines are appended and cut back when a run resumes.
 
 RUN/config.toml  metrics.jsonl  guard.jsonl  events.jsonl  guard/step-000010.json  ledger/  samples/  evaluation/  report.html
+RUN/frameworks.log: the warnings of Ray, Serve, vLLM and others
 RUN/checkpoints/step-000120/{enhancer,engine,versions}/  last.json  best.json
 """
 

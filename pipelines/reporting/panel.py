@@ -7,6 +7,7 @@ import math
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -78,9 +79,11 @@ def panel_answer(panel: PanelConfig, verdicts: Mapping[str, Mapping[str, Any]]) 
 
 
 @contextmanager
-def panel_scorer(settings: Settings) -> Iterator[PanelScorer]:
-    """The run's panel, started for the time of the block (on the cluster that the settings name)."""
-    with cluster(settings.cluster, namespace="auricle"), ThreadPoolExecutor(_BLOCKS_UNDER_WAY, "panel") as threads:
+def panel_scorer(settings: Settings, log: Path | None = None) -> Iterator[PanelScorer]:
+    """The run's panel, started for the time of the block (on the cluster that the settings name). log: see `actors.cluster.cluster`."""
+    if log is not None:
+        log.mkdir(parents=True, exist_ok=True)
+    with cluster(settings.cluster, namespace="auricle", log=log), ThreadPoolExecutor(_BLOCKS_UNDER_WAY, "panel") as threads:
         handle = start_panel(settings.panel, app_name=APP_NAME)
         try:
             yield PanelScorer(handle, settings.panel, settings.evaluate, threads)

@@ -1,0 +1,112 @@
+"""What Ray, Serve, DeepSpeed, vLLM and MLflow say of themselves goes into a file, so that the terminal is for the job's own lines.
+
+Errors stand in both. Three ways lead to the terminal: handlers of the libraries' loggers, Python's warnings, and messages of other
+processes (the raylet's), which Ray's driver prints. The file appears with the first line.
+"""
+
+import logging
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from typing import Any
+
+from ray._private import worker as ray_worker
+
+NAME = "frameworks.log"
+_LIBRARIES = ("ray", "vllm", "deepspeed", "DeepSpeed", "mlflow", "alembic", "transformers", "py")
+_HARMLESS = ("WARNING", "INFO", "DEBUG")
+"""What Ray's messages of other processes begin with where they are no errors."""
+
+
+@contextmanager
+def chatter_to(folder: Path | None) -> Iterator[None]:
+    """Keep it in `folder`/frameworks.log for the time of the block; None: leave it on the terminal. To be entered once Ray is up."""
+    if folder is None:
+        yield
+        return
+    file = _File(folder / NAME)
+    with ExitStack() as stack:
+        stack.callback(file.close)
+        logging.captureWarnings(True)
+        stack.callback(logging.captureWarnings, False)
+        for logger in _loggers():
+            stack.enter_context(_moved(logger, file))
+        for handler in logging.root.handlers:  # what the libraries' loggers hand on
+            handler.addFilter(_is_theirs_no_more)
+            stack.callback(handler.removeFilter, _is_theirs_no_more)
+        stack.enter_context(_messages_to(file))
+        yield
+
+
+class _File(logging.FileHandler):
+    """Each record once, though a logger and its parent may both hand it over."""
+
+    def __init__(self, path: Path) -> None:
+        super().__init__(path, encoding="utf-8", delay=True)
+        self.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
+        self.setLevel(logging.WARNING)
+        self._last: logging.LogRecord | None = None
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Write one record."""
+        if record is not self._last:
+            self._last = record
+            super().emit(record)
+
+
+def _loggers() -> list[logging.Logger]:
+    """The libraries' loggers that write somewhere themselves, and their roots, which their others hand on to."""
+    known = [name for name in logging.root.manager.loggerDict if name.partition(".")[0] in _LIBRARIES]
+    return [logging.getLogger(name) for name in sorted({*known, *_LIBRARIES}) if name in _LIBRARIES or logging.getLogger(name).handlers]
+
+
+@contextmanager
+def _moved(logger: logging.Logger, file: logging.Handler) -> Iterator[None]:
+    """Let a logger write into the file, and only errors to where it wrote before."""
+    before = [handler for handler in logger.handlers if type(handler) is not logging.NullHandler]
+    for handler in before:
+        handler.addFilter(_is_error)
+    # A logger without handlers of its own would hand on to Python's last resort, which is the terminal.
+    lonely = not before and logger.propagate and not logging.root.handlers
+    own = logging.StreamHandler() if lonely else None
+    if own is not None:
+        own.setLevel(logging.ERROR)
+        logger.addHandler(own)
+    logger.addHandler(file)
+    try:
+        yield
+    finally:
+        logger.removeHandler(file)
+        if own is not None:
+            logger.removeHandler(own)
+        for handler in before:
+            handler.removeFilter(_is_error)
+
+
+@contextmanager
+def _messages_to(file: logging.Handler) -> Iterator[None]:
+    """Take the raylet's warnings, which Ray's driver prints as `(raylet) WARNING: ...`."""
+    printed = ray_worker.print_to_stdstream
+
+    def take(data: Mapping[str, Any], ignore_prefix: bool) -> None:
+        lines = data["lines"] if isinstance(data["lines"], str) else "\n".join(data["lines"])
+        harmless = lines.lstrip().startswith(_HARMLESS)
+        level = logging.WARNING if harmless else logging.ERROR
+        about = {"name": str(data.get("pid", "ray")), "levelno": level, "levelname": logging.getLevelName(level), "msg": lines, "args": ()}
+        file.handle(logging.makeLogRecord(about))
+        if not harmless:
+            printed(data, ignore_prefix)
+
+    ray_worker.print_to_stdstream = take
+    try:
+        yield
+    finally:
+        ray_worker.print_to_stdstream = printed
+
+
+def _is_error(record: logging.LogRecord) -> bool:
+    return record.levelno >= logging.ERROR
+
+
+def _is_theirs_no_more(record: logging.LogRecord) -> bool:
+    return _is_error(record) or record.name.partition(".")[0] not in _LIBRARIES
