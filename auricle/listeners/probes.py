@@ -1,6 +1,11 @@
-"""How a listener is fooled: sounds that it should rate low or high, whatever it was trained on, and what it picks among candidates."""
+"""How a listener is fooled: sounds that it should rate low or high, whatever it was trained on, and what it picks among candidates.
 
-from collections.abc import Callable, Sequence
+For the report that `auricle calibrate` writes of the weights that it just trained, in transformers, on held-out speakers and noises: means
+for people to read. `auricle.checking` asks any judge by the path that rewards (panel, engine, deadlines), and passes or fails it. What both
+play comes from one place: `nonspeech`, `suppression`, `degradations`.
+"""
+
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -91,12 +96,6 @@ def best_of(listener: Listener, sources: Sources, scenes: int = 16, seed: int = 
         table.append((pesq[0], float(np.mean(pesq[1:])), pesq[1 + int(np.argmax(scores))], max(pesq[1:])))
     means = np.mean(table, axis=0) if table else np.full(4, np.nan)
     return BestOf(len(table), *(float(value) for value in means))
-
-
-def triple_order(listener: Listener, triples: Sequence[tuple[Audio, Audio, Audio]]) -> tuple[float, float]:
-    """Of (noisy, enhanced, clean) triples: the shares in which enhanced beats noisy, and clean beats enhanced."""
-    scores = np.array([[score_of_sound(listener, audio, RATE_HZ, question("score")) for audio in triple] for triple in triples])
-    return float(np.mean(scores[:, 1] > scores[:, 0])), float(np.mean(scores[:, 2] > scores[:, 1]))
 
 
 def _low_pass(cut_hz: float) -> Callable[[Audio, Audio, np.random.Generator], Audio]:
