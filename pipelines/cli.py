@@ -18,6 +18,7 @@ VERBS = {
     "report": "the page about a run: curves, audio before and after, the listener's words",
     "compare": "runs side by side, from MLflow",
     "ledger": "what became of every rollout of a run",
+    "status": "how a run is doing: its step, its pools, its failures",
 }
 
 
