@@ -148,7 +148,10 @@ def _trained(settings: Settings, console: Console) -> Listener:
     settings = settings.model_copy(
         update={"run": settings.run.model_copy(update={"name": run.path.name, "folder": run.path.parent, "seed": config.training.seed})}
     )
-    with cluster(settings.cluster, namespace=f"calibrate-{run.path.name}"), Tracker(settings.run, run.path, kind="calibrate") as tracker:
+    with (
+        cluster(settings.cluster, namespace=f"calibrate-{run.path.name}", log=run.path),
+        Tracker(settings.run, run.path, kind="calibrate") as tracker,
+    ):
         tracker.log_settings(settings)
         listener = run.train(sets, tracker, console)
     console.print(f"listener: {run.path / LISTENER}", highlight=False)

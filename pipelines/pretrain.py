@@ -52,7 +52,7 @@ def _pretrain(arguments: argparse.Namespace, settings: Settings) -> None:
 
     build = partial(SupervisedLearner, settings.pretrain, train, seed=settings.run.seed)
     with ExitStack() as stack:
-        stack.enter_context(cluster(settings.cluster, namespace=settings.run.name))
+        stack.enter_context(cluster(settings.cluster, namespace=settings.run.name, log=run.path))
         tracker = stack.enter_context(Tracker(settings.run, run.path, kind="pretrain"))
         tracker.log_settings(settings)
         clips = load_clips(dev, run.enhancer)
