@@ -9,6 +9,7 @@ room; no judge sees the target. Intervals are over scenes. Use the dev split: th
 import argparse
 import json
 import sys
+from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -85,8 +86,10 @@ def judged(judge: str, scenes: Sequence[Sequence[Audio]], rate_hz: int, settings
         for number, sound in enumerate(sounds)
     ]
     with LocalPanel(config) as panel:
-        answers = [answer[config.judges[-1].name]["score"] for answer in panel.judge(requests)]
-    return np.array([np.nan if score is None else score for score in answers], dtype=np.float64).reshape(len(scenes), -1)
+        answers = [answer[config.judges[-1].name] for answer in panel.judge(requests)]
+    faults = Counter(answer["reason"] for answer in answers if "score" not in answer)
+    print(f"{judge}: {len(answers)} candidates judged; failed: {dict(faults) or 'none'}", file=sys.stderr)
+    return np.array([answer.get("score", np.nan) for answer in answers], dtype=np.float64).reshape(len(scenes), -1)
 
 
 def show(pesq: Scores, scores: dict[str, Scores]) -> None:

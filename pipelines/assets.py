@@ -3,6 +3,7 @@
     corpus synth --> pretrain --------------> auricle/assets/enhancer
       its corpus and itself --> calibrate --> auricle/assets/listener
       that one's clips' descriptions -------> auricle/assets/sentiment
+    clips of its own, measured --> train ---> auricle/assets/gsrm
 
 About an hour on two cores. A model card is written by hand and stays: compare its figures with what the commands print.
 """
@@ -61,15 +62,18 @@ RECIPES = {
             "--held-out build/listener-data/held-out-*/labels.jsonl",
         )
     ),
+    "gsrm": Recipe(("python -m auricle.gsrm.train --output runs/gsrm --cache build/gsrm-data",), Path("runs/gsrm")),
 }
+RECORDED = ("listener", "gsrm")
+"""What hears the recordings of --speech and --noise."""
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Make the named assets, or all."""
     parser = argparse.ArgumentParser(prog="make assets", description="The shipped checkpoints, made anew; options by ARGS='...'.")
     parser.add_argument("names", nargs="*", metavar="NAME", help=f"of {', '.join(RECIPES)} (default: all)")
-    parser.add_argument("--speech", nargs="+", default=[], metavar="FOLDER", help="clean speech for the listener (default: espeak-ng only)")
-    parser.add_argument("--noise", nargs="+", default=[], metavar="FOLDER", help="recorded noise for the listener (default: synthetic)")
+    parser.add_argument("--speech", nargs="+", default=[], metavar="FOLDER", help="clean speech for the judges (default: espeak-ng only)")
+    parser.add_argument("--noise", nargs="+", default=[], metavar="FOLDER", help="recorded noise for the judges (default: synthetic)")
     parser.add_argument("--dry-run", action="store_true", help="only print the commands")
     arguments = parser.parse_args(argv)
     unknown = [name for name in arguments.names if name not in RECIPES]
@@ -82,7 +86,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             for command in RECIPES[name].needs:
                 if command not in done:
                     carry_out(shlex.split(command), dry_run=arguments.dry_run)
-            make(name, RECIPES[name], recordings if name == "listener" else [], dry_run=arguments.dry_run)
+            make(name, RECIPES[name], recordings if name in RECORDED else [], dry_run=arguments.dry_run)
             done |= {*RECIPES[name].needs, *RECIPES[name].commands}
     except subprocess.CalledProcessError as error:
         print(f"assets: `{shlex.join(error.cmd)}` ended with status {error.returncode}", file=sys.stderr)

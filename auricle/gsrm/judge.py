@@ -59,7 +59,7 @@ class GsrmOptions(Config):
     samples: PositiveInt = 16
     """Answers that are drawn of each window (K)."""
     temperature: NonNegativeFloat = 1.0
-    """Of the draws, which are seeded by the clip's content."""
+    """Of the draws, which are seeded by what the model is given."""
     top_p: float = Field(default=0.6, gt=0.0, le=1.0)
     """Nucleus of the draws."""
     least_share: float = Field(default=0.5, gt=0.0, le=1.0)
@@ -115,7 +115,8 @@ class GsrmJudge(Judge):
         windows = [window for index, clip in enumerate(clips) for window in self._split(index, clip)]
         found = [self._findings(window) for window in windows]
         asked = [(window, part) for window, part in zip(windows, found, strict=True) if isinstance(part, Findings)]
-        texts = iter(self.answers([self._messages(window, part) for window, part in asked], [_seed(window) for window, _ in asked]))
+        messages = [self._messages(window, part) for window, part in asked]
+        texts = iter(self.answers(messages, [_seed(window, each) for (window, _), each in zip(asked, messages, strict=True)]))
         parts: list[list[tuple[float, Verdict]]] = [[] for _ in clips]
         for window, part in zip(windows, found, strict=True):
             verdict = part if isinstance(part, Failed) else self.verdict(part, next(texts))
@@ -175,9 +176,14 @@ class GsrmJudge(Judge):
         )
 
 
-def _seed(window: Window) -> int:
-    """From the sound, so that the same clip gets the same answers whenever it is judged."""
-    return int.from_bytes(hashlib.sha256(np.ascontiguousarray(window.audio).data).digest()[:4], "little")
+def _seed(window: Window, messages: Sequence[dict[str, Any]]) -> int:
+    """From what the model is given, so that it says the same of the same whenever it is asked: what is read, or the sound.
+
+    Where features are read, sounds that differ too little for them (another level, a last digit) get the same draws, and the same score.
+    """
+    given = messages[-1]["content"]
+    material = given.encode() if isinstance(given, str) else np.ascontiguousarray(window.audio).data
+    return int.from_bytes(hashlib.sha256(material).digest()[:4], "little")
 
 
 def _aligner(model: str) -> Aligner | None:
