@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import soundfile
 import torch
+import torch.distributed as dist
 
 from auricle.errors import EnvironmentSetupError, JudgeError
 from auricle.judging.engine_options import EngineOptions
@@ -44,6 +45,7 @@ def start_engine(model: str, revision: str, options: EngineOptions, *, audios: i
     if not on_gpu:
         # vLLM compiles a kernel for `logprob_token_ids` at its first use: 3-9 s, 83 s once on a busy machine, for the same speed.
         importlib.import_module("torch._dynamo").config.disable = True
+        _join_alone()
     logging.getLogger("vllm.v1.worker.cpu_worker").addFilter(_is_news)
     arguments: dict[str, Any] = {
         "model": model,
@@ -70,6 +72,15 @@ def start_engine(model: str, revision: str, options: EngineOptions, *, audios: i
         return LLM(**(arguments | options.extra))
     except (OSError, ValueError, RuntimeError, KeyError, NotImplementedError) as error:
         raise JudgeError(f"listener {model!r} does not load in vLLM: {type(error).__name__}: {error}") from error
+
+
+def _join_alone() -> None:
+    """A group of one in memory, which vLLM then takes. Its own would meet in a file, /tmp/vllm_dist_*, that nobody ever removes.
+
+    (Removing it while the process lives is no way out: the next group that is made waits for it for ever.)
+    """
+    if not dist.is_initialized():
+        dist.init_process_group("gloo", store=dist.HashStore(), rank=0, world_size=1)
 
 
 def is_own_listener(model: str) -> bool:

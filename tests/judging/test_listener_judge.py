@@ -5,6 +5,8 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+import torch
+import torch.distributed as dist
 
 from auricle.errors import ConfigError, JudgeError
 from auricle.judging.judge import JudgeClip
@@ -73,6 +75,15 @@ def listener():
     judge = ListenerJudge(ListenerOptions(aspects=("noise",), engine=SMALL))
     yield judge
     judge.close()
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(torch.cuda.is_available(), reason="on a GPU vLLM meets by its own means")
+def test_the_engine_meets_in_memory_and_leaves_no_file_behind(listener):
+    store = dist.distributed_c10d._get_default_store()
+    while isinstance(store, dist.PrefixStore):
+        store = store.underlying_store
+    assert not isinstance(store, dist.FileStore)  # of vLLM's own making, in /tmp for ever
 
 
 @pytest.mark.slow
