@@ -6,7 +6,7 @@ import torch
 
 from auricle.errors import CheckpointError, ConfigError
 from auricle.gsrm.answers import parse_answer
-from auricle.gsrm.judge import SHIPPED, GsrmJudge, GsrmOptions
+from auricle.gsrm.judge import SHIPPED, GsrmJudge, GsrmOptions, Window, _seed
 from auricle.gsrm.lessons import Record, record_from_line, record_line
 from auricle.gsrm.method import Method, load_method
 from auricle.gsrm.text_model import lesson_tokens, make_tokenizer, new_model, save_judge
@@ -52,6 +52,14 @@ def test_training_lowers_the_loss_on_answers_alone(records, norms, tmp_path):
     assert tokenizer.decode(made[0, lesson.asked :]).startswith("score: ")
     save_judge(tmp_path, model, tokenizer, method)
     assert load_method(tmp_path) == method
+
+
+def test_draws_go_by_what_is_read_or_else_by_the_sound():
+    quiet, loud = (Window(0, 0.0, gain * _clip().audio, RATE_HZ) for gain in (1.0, 2.0))
+    reading = [[{"role": "user", "content": text}] for text in ("noise low 2", "noise low 1")]
+    listening = [{"role": "user", "content": [{"type": "text", "text": "Listen."}]}]
+    assert _seed(quiet, reading[0]) == _seed(loud, reading[0]) != _seed(quiet, reading[1])
+    assert _seed(quiet, listening) == _seed(quiet, listening) != _seed(loud, listening)
 
 
 def test_options_are_strict_and_a_missing_checkpoint_says_how_to_make_one(tmp_path):
