@@ -96,9 +96,9 @@ def lines_of(status: RunStatus) -> list[str]:
     at = "no checkpoint yet" if status.checkpoint_step is None else f"last checkpoint at {status.checkpoint_step}"
     lines = [f"{status.name}: {status.state}, {status.steps} steps, {at}, {ago}"]
     if status.metrics:
-        shown = (("reward/mean", "reward {:.3f}"), ("stream/rows_per_s", "{:.1f} rows/s"), ("stream/step_s", "{:.1f} s a step"))
-        shown += (("stream/staleness_mean", "staleness {:.1f} on average"), ("stream/staleness_max", "{:.0f} at most"))
-        shown += (("stream/gate_wait_s", "{:.1f} s at the gate"),)
+        shown = [("reward/mean", "reward {:.3f}"), ("stream/rows_per_s", "{:.1f} rows/s"), ("stream/step_s", "{:.1f} s a step")]
+        shown += [("stream/staleness_mean", "staleness {:.1f} on average"), ("stream/staleness_max", "{:.0f} at most")]
+        shown += [("stream/gate_wait_s", "{:.1f} s at the gate")]
         lines.append("  stream   " + ", ".join(text.format(status.metrics[name]) for name, text in shown if name in status.metrics))
     if status.bottleneck:
         lines.append(f"  pools    {status.bottleneck.sentence()}")

@@ -1,6 +1,6 @@
 """A running job whose policy learns from the stream: what the driver does with every report, phase after phase, whatever the policy is.
 
-run_phase: Phase (store, coordinator, ranks, stream) --StepReport--> metrics.jsonl, MLflow, display
+run_phase: Phase (store, coordinator, ranks, stream) --StepReport--> metrics.jsonl, MLflow, Prometheus, display
                                                      --Committed--> guard's meter --Measurement--> monitor: go on | best | stop
 """
 
@@ -16,6 +16,7 @@ from pipelines.display import Display
 from pipelines.finetune_guard import GuardWatch
 from pipelines.finetune_metrics import StepMetrics
 from pipelines.finetune_phase import Phase
+from pipelines.gauges import Gauges
 from pipelines.recipe import Recipe
 from pipelines.run_folder import RunFolder
 from pipelines.settings import Settings, StreamSettings
@@ -48,6 +49,7 @@ class StreamJob(ABC):
         self._phase: Phase | None = None
         self._started_s = time.monotonic()
         self._metrics = StepMetrics(self.workers(), self.part_names(), time.time())
+        self._gauges = Gauges(settings.run.name)
 
     @abstractmethod
     def recipe(self) -> Recipe:
@@ -130,6 +132,7 @@ class StreamJob(ABC):
         metrics = self._metrics.add(message)
         self.run.append("metrics.jsonl", {"step": message.step, "time_s": message.time_s, "metrics": metrics})
         self.tracker.log_metrics(message.step, metrics)
+        self._gauges.set(metrics)
         self.display.step(message.step + 1, metrics)
         self.on_step(message.step, metrics)
         if message.words:
