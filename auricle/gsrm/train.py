@@ -1,8 +1,8 @@
 """Trains GSRM's small text model: features of spoilt clips in, evidence, judgement and score out.
 
     python -m auricle.gsrm.train --output runs/gsrm
-    python -m auricle.gsrm.train --output /tmp/no-pitch --no-pitch         # the paper's ablations
-    python -m auricle.gsrm.train --output /tmp/no-log --form judgement
+    python -m auricle.gsrm.train --output runs/no-pitch --no-pitch         # the paper's ablations
+    python -m auricle.gsrm.train --output runs/no-log --form judgement
 
 Supervised fine-tuning on the answers that `lessons` writes, as in GSRM (arXiv 2602.13891), stage one: cross entropy on the answer alone.
 The clips are made first (an eighth of a second each) and kept; `--speech` and `--noise` add recordings to espeak-ng's voices.
