@@ -6,7 +6,8 @@
 labelled: fine-tune on the corpus the enhancer was pretrained on. adaptation: fine-tune on UNLABELLED scenes of a new condition; its clean
 targets are seen by the evaluation alone. With --labelled-corpus the old condition's labelled scenes are learned from beside them, for the
 anchor; without it there is none. The control arm, `supervised`, goes on with supervised training (on the labelled corpus) from the
-same pretrained enhancer, for the wall-clock time that the reward learning took, start-up left out. Everything runs through the verbs a user
+same pretrained enhancer, for the wall-clock time that the reward learning took, start-up left out. With --anchor-alone there is a third arm,
+`anchor`: the reward arm with every advantage clamped to nothing, so that it differs from it by the reward alone. Everything runs through the verbs a user
 would type; held-out `eval` scenes are scored once, at the end. Prints a table: mean change to the pretrained enhancer with a 95 % interval
 for other seeds AND other speakers (variance over seeds + variance over speakers, Student's t: `two_way_interval`; with one seed over
 speakers alone), and each seed's own mean. All figures go to OUTPUT/gain.json.
@@ -21,6 +22,8 @@ from pathlib import Path
 from benchmarks.arms import PRETRAINED, best_enhancer, evaluated, finetuned, minutes_of, read_rows, show_long, summarise, supervised
 
 ARMS = ("reward", "supervised")
+ANCHOR = "anchor"
+NO_REWARD = "learner.advantages.clamp=1e-9"
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -33,6 +36,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--enhancer", type=Path, help="the pretrained enhancer (default: the shipped one)")
     parser.add_argument("--seeds", default="0,1,2", help="default: 0,1,2")
     parser.add_argument("--output", type=Path, default=Path("runs/gain"), help="default: runs/gain")
+    parser.add_argument("--anchor-alone", action="store_true", help="a third arm: the same learning without the reward")
     parser.add_argument("--preset", default="tiny")
     parser.add_argument("--set", dest="assignments", action="append", default=[], metavar="A.B=VALUE", help="for finetune and evaluate")
     arguments = parser.parse_args(argv)
@@ -42,14 +46,14 @@ def main(argv: Sequence[str] | None = None) -> int:
     folder = arguments.output / arguments.setting
     seeds = [int(seed) for seed in arguments.seeds.split(",")]
     tables = [one_seed(arguments, pretrained, folder / f"seed-{seed}", seed) for seed in seeds]
-    results = summarise([row for table in tables for row in read_rows(table)], ARMS)
+    results = summarise([row for table in tables for row in read_rows(table)], [*ARMS, *([ANCHOR] if arguments.anchor_alone else [])])
     (folder / "gain.json").write_text(json.dumps(results, indent=1))
     show_long(results, f"{arguments.setting}: held-out eval scenes")
     return 0
 
 
 def one_seed(arguments: argparse.Namespace, pretrained: Path, folder: Path, seed: int) -> Path:
-    """Both arms and their evaluation; returns the table of scenes."""
+    """The arms and their evaluation; returns the table of scenes."""
     labelled = arguments.setting == "labelled"
     common = [f"run.seed={seed}"]
     anchor = [] if labelled else ["learner.anchor_gamma=0"]
@@ -62,7 +66,12 @@ def one_seed(arguments: argparse.Namespace, pretrained: Path, folder: Path, seed
     corpus = [f"scenes.folder={arguments.labelled_corpus or arguments.corpus}"]
     control = supervised(folder / "supervised", arguments.preset, [*common, *corpus], pretrained, minutes_of(run))
     enhancers = {PRETRAINED: pretrained, "reward": best_enhancer(run), "supervised": control}
-    return evaluated(folder / "evaluation", arguments.preset, arguments.assignments, arguments.corpus, enhancers)
+    evaluation = folder / "evaluation"
+    if arguments.anchor_alone:
+        alone = finetuned(folder / ANCHOR, arguments.preset, [*common, *arguments.assignments, *own, NO_REWARD])
+        enhancers[ANCHOR] = best_enhancer(alone)
+        evaluation = folder / f"evaluation-{ANCHOR}"  # one that was made without this arm is not added to
+    return evaluated(evaluation, arguments.preset, arguments.assignments, arguments.corpus, enhancers)
 
 
 if __name__ == "__main__":
