@@ -6,11 +6,12 @@
 labelled: fine-tune on the corpus the enhancer was pretrained on. adaptation: fine-tune on UNLABELLED scenes of a new condition; its clean
 targets are seen by the evaluation alone. With --labelled-corpus the old condition's labelled scenes are learned from beside them, for the
 anchor; without it there is none. The control arm, `supervised`, goes on with supervised training (on the labelled corpus) from the
-same pretrained enhancer, for the wall-clock time that the reward learning took, start-up left out. With --anchor-alone there is a third arm,
-`anchor`: the reward arm with every advantage clamped to nothing, so that it differs from it by the reward alone. Everything runs through the verbs a user
-would type; held-out `eval` scenes are scored once, at the end. Prints a table: mean change to the pretrained enhancer with a 95 % interval
-for other seeds AND other speakers (variance over seeds + variance over speakers, Student's t: `two_way_interval`; with one seed over
-speakers alone), and each seed's own mean. All figures go to OUTPUT/gain.json.
+same pretrained enhancer, for the wall-clock time that the reward learning took, start-up left out. With --anchor-alone there is a third
+arm, `anchor`: the reward arm with every advantage clamped to nothing, so that it differs from it by the reward alone.
+
+Everything runs through the verbs a user would type; held-out `eval` scenes are scored once, at the end. Prints a table: mean change to the
+pretrained enhancer with a 95 % interval for other seeds AND other speakers (variance over seeds + variance over speakers, Student's t:
+`two_way_interval`; with one seed over speakers alone), and each seed's own mean. All figures go to OUTPUT/gain.json.
 """
 
 import argparse
