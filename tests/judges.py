@@ -1,5 +1,6 @@
 """Judges of the tests' own, named by import path as a user's would be."""
 
+import zlib
 from collections.abc import Sequence
 from dataclasses import replace
 
@@ -36,8 +37,11 @@ class FailingJudge(BandJudge):
     """Cannot parse most answers."""
 
     def judge(self, clips: Sequence[JudgeClip]) -> list[Verdict]:
-        rng = np.random.default_rng(len(clips))
-        return [Failed("unparsable", "no number in it") if rng.random() < self.options.share else self._one(clip) for clip in clips]
+        return [Failed("unparsable", "no number in it") if self._luck(clip) < self.options.share else self._one(clip) for clip in clips]
+
+    def _luck(self, clip: JudgeClip) -> float:
+        """In 0-1, the same whenever the clip comes."""
+        return zlib.crc32(clip.audio.tobytes()) / 2**32
 
 
 class CompanyJudge(BandJudge):

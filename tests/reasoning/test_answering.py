@@ -66,7 +66,7 @@ def log_probs(listener: Listener, requests: list[Request], answers: list[Answer]
     asked = [prompt_ids(request.question, 1, listener.processor) for request in requests]
     turns = turns_of_ids(asked, [list(answer.ids) for answer in answers], [(row,) for row in range(len(requests))], listener.processor)
     with torch.no_grad():
-        [values] = ListenerModule(listener.model)(features, lengths, [turns]).log_probs
+        [values] = ListenerModule(listener.model)(features, lengths, [turns], temperature=AnswerConfig().temperature).log_probs
     table, mask = turns.by_row(values)
     return [row[kept].tolist() for row, kept in zip(table, mask, strict=True)]
 
