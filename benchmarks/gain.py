@@ -7,7 +7,8 @@ labelled: fine-tune on the corpus the enhancer was pretrained on. adaptation: fi
 targets are seen by the evaluation alone. With --labelled-corpus the old condition's labelled scenes are learned from beside them, for the
 anchor; without it there is none. The control arm, `supervised`, goes on with supervised training (on the labelled corpus) from the
 same pretrained enhancer, for the wall-clock time that the reward learning took, start-up left out. With --anchor-alone there is a third
-arm, `anchor`: the reward arm with every advantage clamped to nothing, so that it differs from it by the reward alone.
+arm, `anchor`: the reward arm with every advantage clamped to nothing, so that it learns from the anchor alone. Of both, the checkpoint that
+the guard liked best is taken, and the guard likes the panel.
 
 Everything runs through the verbs a user would type; held-out `eval` scenes are scored once, at the end. Prints a table: mean change to the
 pretrained enhancer with a 95 % interval for other seeds AND other speakers (variance over seeds + variance over speakers, Student's t:
@@ -41,6 +42,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--preset", default="tiny")
     parser.add_argument("--set", dest="assignments", action="append", default=[], metavar="A.B=VALUE", help="for finetune and evaluate")
     arguments = parser.parse_args(argv)
+    if arguments.anchor_alone and arguments.setting == "adaptation" and not arguments.labelled_corpus:
+        parser.error("--anchor-alone: without --labelled-corpus adaptation has no anchor, and nothing would be learned from")
     from auricle.enhancers.assets import default_enhancer
 
     pretrained = arguments.enhancer or default_enhancer()

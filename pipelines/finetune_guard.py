@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import ray
-from ray.exceptions import RayError
+from ray.exceptions import RayActorError, RayError
 
 from actors.cluster import ON_HEAD
 from actors.guard import GuardMeter
@@ -117,12 +117,17 @@ class GuardWatch:
         if not self._running:
             return
         ready, _ = ray.wait(list(self._running), num_returns=len(self._running), timeout=timeout_s)
+        died = False
         for reference in ready:
             step, checkpoint = self._running.pop(reference)
             self._began_s = time.monotonic()  # the meter measures one after the other
             try:
                 measurement = ray.get(reference)
             except RayError as error:
+                if died and isinstance(error, RayActorError):  # it waited behind the one that is lost with the meter
+                    self.measure(step, checkpoint)
+                    continue
+                died = isinstance(error, RayActorError)
                 self._lose(step, checkpoint, str(error).strip().splitlines()[-1])
                 continue
             if empty := emptiness(measurement, self._settings.guard):

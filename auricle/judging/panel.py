@@ -20,7 +20,8 @@ Answer = Mapping[str, Mapping[str, Any]]
 
 
 class SharedPoolConfig(Config):
-    """Processes in which several judges live: several models on few GPUs, each loaded when it is first asked for (Serve's multiplexing)."""
+    """Processes in which several judges live: several models on few GPUs, each loaded when it is first asked for (Serve's multiplexing).
+    For classifiers and metrics: engines of vLLM share state in their process."""
 
     OF_A_POOL: ClassVar[tuple[str, ...]] = ("min_replicas", "max_replicas", "num_cpus", "num_gpus", "resources")
     """Settings that a judge leaves to its pool."""

@@ -5,7 +5,7 @@ from typing import Any
 from auricle.config import Config
 from auricle.errors import ConfigError
 from auricle.judging.engine_options import EngineOptions
-from auricle.judging.panel import JudgeConfig, PanelConfig
+from auricle.judging.panel import PanelConfig
 from auricle.judging.registry import check_options
 
 
@@ -15,34 +15,32 @@ def check_judges(config: PanelConfig, *, source: str = "panel") -> dict[str, Con
         judge.name: check_options(judge.kind_or_name, judge.options, source=f"{source} judge {judge.name!r}, options")
         for judge in config.judges
     }
-    pools = {pool.name: pool for pool in config.shared}
     for judge in config.judges:
         engine: Any = getattr(options[judge.name], "engine", None)
         if isinstance(engine, EngineOptions):
-            pool = pools.get(judge.shared)
-            faults = _faults(engine, pool.num_gpus if pool else judge.num_gpus, pool.loaded if pool else 1)
-            if faults:
-                raise ConfigError(f"{source} judge {judge.name!r}{_place(judge)}: {'; '.join(faults)}")
+            if judge.shared:
+                # Found in vLLM's source: EngineCore.shutdown destroys the process's model-parallel groups, which the other engine runs on.
+                raise ConfigError(
+                    f"{source} judge {judge.name!r} in the shared pool {judge.shared!r}: engines of vLLM cannot live in one process with "
+                    "others, since one that is put away takes the others' state with it; give the judge a pool of its own"
+                )
+            if fault := _fault(engine, judge.num_gpus):
+                raise ConfigError(f"{source} judge {judge.name!r}: {fault}")
     return options
 
 
-def _faults(engine: EngineOptions, num_gpus: float, loaded: int) -> list[str]:
+def _fault(engine: EngineOptions, num_gpus: float) -> str:
     if num_gpus == 0 and engine.tensor_parallel == 1:
-        return []
+        return ""
     if num_gpus != engine.tensor_parallel and (num_gpus > 1 or engine.tensor_parallel > 1):
-        return [
+        return (
             f"num_gpus = {num_gpus:g}, but options.engine.tensor_parallel = {engine.tensor_parallel}: an engine uses as many whole GPUs "
             "as its model is split over; make them equal"
-        ]
-    share, most = engine.gpu_memory_share, min(num_gpus, 1.0) / loaded
+        )
+    share, most = engine.gpu_memory_share, min(num_gpus, 1.0)
     if share > most + 1e-9:
-        others = f" and up to {loaded} judges are loaded at a time" if loaded > 1 else ""
-        return [
-            f"options.engine.gpu_memory_share = {share:g} is more than the {most:g} of a GPU that is its own (num_gpus = {num_gpus:g}"
-            f"{others}); the processes beside it would run out of memory. Lower the share, or give more"
-        ]
-    return []
-
-
-def _place(judge: JudgeConfig) -> str:
-    return f" in the shared pool {judge.shared!r}" if judge.shared else ""
+        return (
+            f"options.engine.gpu_memory_share = {share:g} is more than the {most:g} of a GPU that is its own (num_gpus = {num_gpus:g}); "
+            "the processes beside it would run out of memory. Lower the share, or give more"
+        )
+    return ""

@@ -109,7 +109,8 @@ class GuardMonitor:
         unknown = self._unknown(self._start, measurement)
         limits = {name: limit for name, limit in self._config.tolerance.items() if name in change and name not in unknown}
         fallen = tuple(name for name, borne in limits.items() if change[name] + 2 * error[name] < -borne)
-        panel = change.get("panel", float("nan"))
+        # One lucky scene is no panel: neither a best checkpoint nor a rise can be told from too few of them.
+        panel = change.get("panel", float("nan")) if _paired_enough(self._start, measurement, "panel") else float("nan")
         self._strikes = self._strikes + 1 if fallen and panel > 0 else 0
         self._blind = self._blind + 1 if unknown else 0
         # Stricter than `fallen`: what may be noise does not stop a run, but does not make a best checkpoint either.
@@ -129,12 +130,7 @@ class GuardMonitor:
 
     def _unknown(self, start: Measurement, now: Measurement) -> tuple[str, ...]:
         """Guards that had scores at the start and now have none on too many of those scenes."""
-        found = []
-        for name in self._config.tolerance:
-            before = start.known(name)
-            if len(before) and len(np.intersect1d(before, now.known(name))) < max(1.0, LEAST_PAIRED * len(before)):
-                found.append(name)
-        return tuple(found)
+        return tuple(name for name in self._config.tolerance if len(start.known(name)) and not _paired_enough(start, now, name))
 
     def _explain(self, change: Mapping[str, float], fallen: Sequence[str], step: int) -> str:
         falls = ", ".join(f"{name} fell by {-change[name]:.3f} (borne: {self._config.tolerance[name]:g})" for name in fallen)
@@ -143,6 +139,12 @@ class GuardMonitor:
             f"{self._strikes} measurements running; the judge is being fooled. The best checkpoint before that is kept "
             "(checkpoints/best.json)"
         )
+
+
+def _paired_enough(start: Measurement, now: Measurement, name: str) -> bool:
+    """Whether a score is known both times on most of the scenes where it was known at the start."""
+    before = start.known(name)
+    return len(np.intersect1d(before, now.known(name))) >= max(1.0, LEAST_PAIRED * len(before))
 
 
 def paired_change(before: Sequence[float], after: Sequence[float], clusters: Sequence[str] = ()) -> tuple[float, float]:

@@ -160,3 +160,12 @@ def test_scenes_of_one_speaker_are_no_independent_witnesses():
         watch.add(Measurement(0, {"panel": before, "pesq": before}, clusters))
         fallen.append(watch.add(Measurement(1, {"panel": after, "pesq": after}, clusters)).fallen)
     assert fallen == [("pesq",), ()]
+
+
+def test_a_panel_of_one_lucky_scene_is_no_best_checkpoint():
+    watch = monitor()
+    watch.add(measurement(0, 0.0, 0.0))
+    lucky = measurement(1, 2.0, 0.0)
+    lucky.scores["panel"][1:] = [float("nan")] * (SCENES - 1)
+    assert not watch.add(lucky).is_best
+    assert watch.add(measurement(2, 0.5, 0.0)).is_best
