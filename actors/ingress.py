@@ -2,8 +2,8 @@
 
 Invariants:
 - Nobody comes in without the bearer token; where the configuration says `bearer: false`, nobody from beyond this machine comes in.
-- Nothing of a request is read here before that is clear; no more than `limits` allow is read, decoded or waited for. (Serve's proxy, in front,
-  takes in whatever is sent: docs/security.md.)
+- Nothing of a request is read here before that is clear; no more than `limits` allow is read, decoded or waited for. (Serve's proxy, in
+  front, takes in whatever is sent: docs/security.md.)
 - Answers say what was wrong with a request, and nothing of the token, of paths or of this machine.
 
     POST --> peer, Host, token --> media type, size --> body within max_mib and read_timeout_s --> decode_upload --> panel --> JSON
