@@ -8,6 +8,7 @@ Arms, each with the same scenes, seeds, steps and so reward calls: `dnsmos` (DNS
 `questions` (SpeechQualityLLM), `gsrm` (GSRM), `reasoned` (a listener calibrated and reasoned), each with the checkpoint given for it, and
 `composite` (the listener, its words, a double-ended listener where training has references, and DNSMOS, less half a standard deviation of
 their disagreement). `composite+guard` is the checkpoint of the composite run that its guard liked best; all others are the last one.
+`anchor` makes the steps of the sentiment arm with every advantage clamped to nothing: what the labels do by themselves, at equal steps.
 `supervised` (--control) learns from labels for as long as the composite. A judge that is not there is left out, and said so;
 --arm NAME=TOML adds or replaces one.
 
@@ -39,9 +40,10 @@ from benchmarks.arms import (
     summarise,
     supervised,
 )
+from benchmarks.gain import NO_REWARD
 
 METRICS = ("pesq", "stoi", "si_sdr", "dnsmos_ovrl")
-COMPOSITE, GUARDED, CONTROL = "composite", "composite+guard", "supervised"
+COMPOSITE, GUARDED, CONTROL, ANCHOR = "composite", "composite+guard", "supervised", "anchor"
 DEADLINE = "deadline_s=120.0"
 PATIENCE = ("reward.timeout_s=300", "finetune.step_timeout_s=500")
 
@@ -84,6 +86,7 @@ def arms_of(arguments: argparse.Namespace) -> tuple[dict[str, Arm], list[str]]:
     found = {
         "dnsmos": Arm(f"[{dnsmos}]", ("dnsmos", "dnsmos_ovrl")),
         "sentiment": Arm(f"[{words}, {sentiment}]", ("sentiment",)),
+        ANCHOR: Arm(f"[{words}, {sentiment}]", (), (NO_REWARD,)),
         "questions": Arm(_judge("questions", "questions", arguments.questions, ', tasks=["mos_numeric"]'), ("questions",)),
         "gsrm": Arm(_judge("gsrm", "gsrm", arguments.gsrm), ("gsrm",)),
         "reasoned": Arm(_judge("reasoned", "listener", arguments.reasoned, ', ask=["rate"]'), ("reasoned",)),
@@ -96,6 +99,8 @@ def arms_of(arguments: argparse.Namespace) -> tuple[dict[str, Arm], list[str]]:
     for given in arguments.arm:
         name, _, judges = given.partition("=")
         found[name] = Arm(judges, (name,))
+    if not labelled and not arguments.labelled_corpus:
+        del found[ANCHOR]  # there is none, and nothing would be learned from
     wanted = arguments.arms.split(",") if arguments.arms else list(found)
     own = {one.partition("=")[0] for one in arguments.arm}
     missing = [
@@ -121,7 +126,7 @@ def opinions_of(arms: Mapping[str, Arm], arguments: argparse.Namespace) -> str:
         f'{{name="pair", kind="listener", {DEADLINE}, options={{{model}double_ended=true, ask=["rate"]}}}}',
         f'{{name="dnsmos", {DEADLINE}, options={{fast=true}}}}',
     ]
-    own = [arm.judges.strip()[1:-1] for name, arm in arms.items() if name not in ("dnsmos", "sentiment", COMPOSITE)]
+    own = [arm.judges.strip()[1:-1] for name, arm in arms.items() if name not in ("dnsmos", "sentiment", ANCHOR, COMPOSITE)]
     return f"[{', '.join([*judges, *own])}]"
 
 

@@ -47,19 +47,23 @@ def story(arguments: argparse.Namespace, settings: Settings) -> int:
     from auricle.scenes.choice import spread_choice
     from pipelines.finetune_scenes import find_scenes
     from pipelines.run_folder import RunFolder
+    from pipelines.run_lock import only_job_in
 
-    if arguments.resume:
-        run = RunFolder.open(arguments.resume)
-        settings = run.resumed_settings(arguments.assignments)
-        run.write_settings(settings)
-    else:
+    with ExitStack() as stack:
         run = None
-    scenes = find_scenes(settings, load_enhancer(settings.finetune.enhancer or default_enhancer()))
-    run = run or RunFolder.create(settings)
-    run.keep_scenes([scene.scene_id for scene in scenes.train])
-    run.keep_scenes([scene.scene_id for scene in spread_choice(scenes.dev, settings.guard.scenes)], "guard_scenes.json")
-    print(f"run folder: {run.path}", flush=True)
-    outcome = finetune(settings, run, scenes)
+        if arguments.resume:
+            run = RunFolder.open(arguments.resume)
+            stack.enter_context(only_job_in(run.path))
+            settings = run.resumed_settings(arguments.assignments)
+            run.write_settings(settings)
+        scenes = find_scenes(settings, load_enhancer(settings.finetune.enhancer or default_enhancer()))
+        if run is None:
+            run = RunFolder.create(settings)
+            stack.enter_context(only_job_in(run.path))
+        run.keep_scenes([scene.scene_id for scene in scenes.train])
+        run.keep_scenes([scene.scene_id for scene in spread_choice(scenes.dev, settings.guard.scenes)], "guard_scenes.json")
+        print(f"run folder: {run.path}", flush=True)
+        outcome = finetune(settings, run, scenes)
     print(outcome.sentence)
     return outcome.exit_status
 

@@ -23,6 +23,7 @@ from auricle.scenes.layouts import list_scenes
 from auricle.scenes.scene import Clip, Scene
 from pipelines.command import leave, load_settings, run_verb, verb_parser
 from pipelines.pretrain_run import PretrainRun
+from pipelines.run_lock import only_job_in
 from pipelines.settings import Settings
 from pipelines.tracking import Tracker
 
@@ -52,6 +53,7 @@ def _pretrain(arguments: argparse.Namespace, settings: Settings) -> None:
 
     build = partial(SupervisedLearner, settings.pretrain, train, seed=settings.run.seed)
     with ExitStack() as stack:
+        stack.enter_context(only_job_in(run.path))
         stack.enter_context(cluster(settings.cluster, namespace=settings.run.name, log=run.path))
         tracker = stack.enter_context(Tracker(settings.run, run.path, kind="pretrain"))
         tracker.log_settings(settings)

@@ -36,17 +36,22 @@ def story(arguments: argparse.Namespace, settings: Settings) -> int:
     """The job from beginning to end. Ray and torch are imported only now: `--help` and `--dry-run` do not need them."""
     from pipelines.reason_recipe import find_clips
     from pipelines.run_folder import RunFolder
+    from pipelines.run_lock import only_job_in
 
-    run = None
-    if arguments.resume:
-        run = RunFolder.open(arguments.resume)
-        settings = run.resumed_settings(arguments.assignments)
-        run.write_settings(settings)
-    clips = find_clips(settings)
-    run = run or RunFolder.create(settings)
-    run.keep_scenes([str(row) for row in clips.train])
-    print(f"run folder: {run.path}", flush=True)
-    outcome = reason(settings, run, clips)
+    with ExitStack() as stack:
+        run = None
+        if arguments.resume:
+            run = RunFolder.open(arguments.resume)
+            stack.enter_context(only_job_in(run.path))
+            settings = run.resumed_settings(arguments.assignments)
+            run.write_settings(settings)
+        clips = find_clips(settings)
+        if run is None:
+            run = RunFolder.create(settings)
+            stack.enter_context(only_job_in(run.path))
+        run.keep_scenes([str(row) for row in clips.train])
+        print(f"run folder: {run.path}", flush=True)
+        outcome = reason(settings, run, clips)
     print(outcome.sentence)
     return outcome.exit_status
 
