@@ -130,7 +130,8 @@ def judge_metrics(sums: Sums, past: Sums) -> dict[str, float]:
     """How each judge did. sums: of this step, for counts; past: of the last WINDOW steps, for percentiles of the latency in seconds."""
     metrics: dict[str, float] = {}
     for name in sorted({name.split("/")[1] for name in past if name.startswith("judge/")}):
-        failed = {key.rpartition("/")[2]: count for key, count in sums.items() if key.startswith(f"judge/{name}/failed/")}
+        prefix = f"judge/{name}/failed/"
+        failed = {key.removeprefix(prefix): count for key, count in sums.items() if key.startswith(prefix)}
         metrics[f"judge/{name}/verdicts"] = sums.get(f"judge/{name}/verdicts", 0.0)
         metrics[f"judge/{name}/failed"] = sum(failed.values())
         metrics[f"judge/{name}/retries"] = sums.get(f"judge/{name}/retries", 0.0)

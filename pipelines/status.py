@@ -2,6 +2,7 @@
 
 import argparse
 import json
+import math
 import sys
 import time
 from collections.abc import Mapping, Sequence
@@ -70,7 +71,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 def story(arguments: argparse.Namespace, settings: Settings) -> int:
     """Print the status of one run."""
     status = read_status(RunFolder.open(arguments.run or settings.run.folder / settings.run.name), now_s=time.time())
-    print(json.dumps(asdict(status)) if arguments.json else "\n".join(lines_of(status)))
+    print(json.dumps(asdict(status), allow_nan=False) if arguments.json else "\n".join(lines_of(status)))
     return EXIT_OK
 
 
@@ -114,7 +115,8 @@ def read_status(run: RunFolder, *, now_s: float) -> RunStatus:
 
 
 def _numbers(metrics: Mapping[str, Any]) -> dict[str, float]:
-    return {name: float(value) for name, value in metrics.items() if isinstance(value, int | float)}
+    """Those that are numbers: a NaN is no JSON, and says as little as a missing value."""
+    return {name: float(value) for name, value in metrics.items() if isinstance(value, int | float) and math.isfinite(value)}
 
 
 def _total_steps(run: RunFolder, metrics: Mapping[str, float]) -> int | None:

@@ -43,7 +43,7 @@ def entry(rollout_id: int, dropped: str = "") -> LedgerEntry:
 def go(run: RunFolder, now_s: float) -> None:
     write_part(run.path / "ledger", 0, 1, [entry(0), entry(1, "timeout")])
     record_issued(run.path / "ledger", 4)
-    metrics = {**shares(0.1, 0.9, 0.2, step_s=2.0, rows_per_s=1.5), "reward/mean": 2.5, "loss/value": None}
+    metrics = {**shares(0.1, 0.9, 0.2, step_s=2.0, rows_per_s=1.5), "reward/mean": 2.5, "loss/value": None, "loss/kl": float("nan")}
     run.append("metrics.jsonl", {"step": 0, "time_s": now_s, "metrics": metrics})
 
 
