@@ -15,6 +15,7 @@ from auricle.listeners.questions import Question
 from auricle.reasoning.config import AnswerRewardConfig
 from auricle.reasoning.rewards import Reward, reward_of
 from auricle.reasoning.similarity import similarity_of
+from auricle.usage import UsageMeter, from_texts, usage_column
 
 JUDGE = "labels"
 """The name under which the ledger keeps what the labels made of an answer."""
@@ -26,17 +27,23 @@ class AnswerRewardStage:
     def __init__(self, config: AnswerRewardConfig) -> None:
         self._config, self._similarity = config, similarity_of(config.similarity)
         self._hash = content_hash([config.model_dump(mode="json")])
+        self._usage = UsageMeter("reward")
 
     def __call__(self, batch: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
         """See the class."""
         began = time.monotonic()
-        rewards = [self._reward(batch, row) for row in range(len(batch["rollout_id"]))]
+        rows = len(batch["rollout_id"])
+        batch["reward_wait_s"] = np.maximum(time.time() - batch["made_at_s"], 0.0)
+        rewards = [self._reward(batch, row) for row in range(rows)]
         batch["parts"] = np.stack([reward.row for reward in rewards])
         batch["failure"] = np.array([reward.failure for reward in rewards], dtype=object)
         batch["verdicts"] = np.array(
             [json.dumps({JUDGE: self._verdict(batch, row, reward)}) for row, reward in enumerate(rewards)], dtype=object
         )
-        batch["reward_s"] = np.full(len(rewards), (time.monotonic() - began) / len(rewards))
+        batch["usage"] = usage_column([*from_texts(batch["usage"]), self._usage.sample()], rows)
+        batch["retries"] = np.zeros(rows)
+        batch["reward_s"] = np.full(rows, (time.monotonic() - began) / rows)
+        batch["judged_at_s"] = np.full(rows, time.time())
         return batch
 
     def _reward(self, batch: dict[str, np.ndarray], row: int) -> Reward:

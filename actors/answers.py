@@ -27,6 +27,7 @@ from auricle.reasoning.answering import Answer, AnswerEngine, Request
 from auricle.reasoning.config import AnswerConfig, QuestionConfig
 from auricle.reasoning.rows import NO_TOKEN
 from auricle.reasoning.tasks import draw_question
+from auricle.usage import UsageMeter, usage_column
 
 _CHAIN = 7  # the stream of random numbers of the recording chains
 
@@ -55,6 +56,7 @@ class AnswerStage:
         self._first_block, self._rows_per_block, self._staleness = first_block, rows_per_block, staleness
         self._engine = AnswerEngine(listener_folder, config)
         self._version = -1
+        self._usage = UsageMeter("rollout")
 
     def __call__(self, batch: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
         """The answers of the blocks named in `batch["id"]`."""
@@ -70,6 +72,8 @@ class AnswerStage:
         return columns | {
             "gate_wait_s": np.full(rows, gate_wait_s / rows),
             "rollout_s": np.full(rows, (time.monotonic() - began) / rows),
+            "made_at_s": np.full(rows, time.time()),
+            "usage": usage_column([self._usage.sample()], rows),
         }
 
     def _pass_gate(self, step: int) -> float:

@@ -23,6 +23,7 @@ from typing import Any
 from auricle import ledger
 from auricle.learning.budget import FailureBudget, FailureBudgetConfig
 from auricle.ledger import LedgerEntry
+from auricle.usage import Usage, newest
 
 
 @dataclass(frozen=True)
@@ -36,12 +37,14 @@ class Directive:
 
 @dataclass(frozen=True)
 class RankReport:
-    """What one rank tells of one step. metrics are equal on all ranks (reduced); sums are added up over ranks."""
+    """What one rank tells of one step. metrics are equal on all ranks (reduced); sums are added up over ranks; usages: of the processes
+    that worked on its rows, and its own."""
 
     step: int
     metrics: dict[str, float]
     sums: dict[str, float]
     entries: list[LedgerEntry] = field(default_factory=list)
+    usages: tuple[Usage, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -54,6 +57,7 @@ class StepReport:
     sums: dict[str, float]
     totals: dict[str, int] = field(default_factory=dict)
     words: str = ""
+    usages: tuple[Usage, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -180,7 +184,8 @@ class RunCoordinator:
         self._ended["trained"] += len(entries) - dropped
         self._issued = self._note_issued(step + 1)
         totals = {"issued": self._issued, **self._ended, "in_flight": self._issued - sum(self._ended.values())}
-        self._messages.put_nowait(StepReport(step, time.time(), reports[0].metrics, sums, totals, _words(entries)))
+        usages = tuple(newest(usage for report in reports for usage in report.usages))
+        self._messages.put_nowait(StepReport(step, time.time(), reports[0].metrics, sums, totals, _words(entries), usages))
 
     def _note_issued(self, finished_steps: int) -> int:
         steps = min(self._end_step, finished_steps + self._max_staleness + 1)

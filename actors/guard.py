@@ -20,6 +20,9 @@ from auricle.metrics.scoring import score_clip
 from auricle.scenes.loading import load_clip
 from auricle.scenes.scene import Clip, Scene
 
+SHOWN = 3
+"""Scenes that cannot be loaded which are named one by one."""
+
 
 class GuardMeter:
     """A Ray actor: `ray.remote(num_cpus=...)(GuardMeter)`."""
@@ -39,7 +42,7 @@ class GuardMeter:
         self._enhancer = load_enhancer(enhancer_folder).eval()
         self._metrics, self._panel, self._timeout_s = tuple(metrics), panel, timeout_s
         self._handle = serve.get_app_handle(app_name)
-        self._scenes, self._places = len(scenes), list[int]()
+        self._scenes, self._places, self._left_out = len(scenes), list[int](), list[str]()
         self._speakers = tuple(scene.speaker or scene.scene_id for scene in scenes)
         self._clips = self._load(scenes, clip_s)
 
@@ -54,7 +57,7 @@ class GuardMeter:
         parts, panel = self._ask_panel(enhanced)
         known = {name: values for name, values in scores.items() if not np.all(np.isnan(values))}
         scores = {"panel": panel, **parts, **known}
-        return Measurement(step, {name: self._in_place(values) for name, values in scores.items()}, self._speakers)
+        return Measurement(step, {name: self._in_place(values) for name, values in scores.items()}, self._speakers, self._notes())
 
     @torch.no_grad()
     def enhance(self) -> list[np.ndarray]:
@@ -71,12 +74,19 @@ class GuardMeter:
             try:
                 clips.append(load_clip(scene, **self._enhancer.clip_format, duration_s=clip_s))
             except SceneError as error:
-                print(f"guard: held-out scene {scene.scene_id} is left out: {error}")
+                self._left_out.append(f"{scene.scene_id} ({error})")
             else:
                 self._places.append(place)
         if not clips:
             raise EmptyCorpusError(f"none of the {len(scenes)} held-out scenes can be loaded; check scenes.dev")
         return clips
+
+    def _notes(self) -> tuple[str, ...]:
+        if not self._left_out:
+            return ()
+        more = len(self._left_out) - SHOWN
+        shown = "; ".join(self._left_out[:SHOWN]) + (f"; and {more} more" if more > 0 else "")
+        return (f"{len(self._left_out)} of {self._scenes} held-out scenes cannot be loaded and are never measured: {shown}",)
 
     def _in_place(self, values: Sequence[float]) -> list[float]:
         """One value a held-out scene, from those of the scenes that could be loaded."""

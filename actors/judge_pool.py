@@ -15,10 +15,10 @@ from typing import Any
 
 from ray import serve
 
+from actors.judge_usage import Reply
 from actors.judges import HANG_FACTOR, MAX_ONGOING, JudgeReplica, pool_options
-from auricle.judging.judge import Identity, JudgeClip
+from auricle.judging.judge import JudgeClip
 from auricle.judging.panel import JudgeConfig, SharedPoolConfig
-from auricle.judging.verdict import Verdict
 
 
 class Tenant:
@@ -32,7 +32,7 @@ class Tenant:
         self._calls = 0
         self._patience_s = HANG_FACTOR * JudgeConfig.model_validate(config).deadline_s
 
-    async def judge(self, clips: list[JudgeClip]) -> tuple[list[Verdict], Identity]:
+    async def judge(self, clips: list[JudgeClip]) -> Reply:
         """Its verdicts. The first line runs before the event loop could put it away."""
         self._calls += 1
         self._idle.clear()
@@ -70,7 +70,7 @@ class JudgePool:
 
         self._tenant = serve.multiplexed(max_num_models_per_replica=loaded)(load)
 
-    async def judge(self, name: str, clips: list[JudgeClip]) -> tuple[list[Verdict], Identity]:
+    async def judge(self, name: str, clips: list[JudgeClip]) -> Reply:
         """One verdict a clip of the judge called `name`."""
         tenant = await self._tenant(name)
         self._tenants[name] = self._tenants.pop(name, tenant)  # newest last, as Serve's own table

@@ -16,6 +16,7 @@ Invariants:
 import asyncio
 import time
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from typing import Any
 
 from ray import serve
@@ -24,11 +25,13 @@ from ray.serve.config import AutoscalingConfig
 from ray.serve.exceptions import RayServeException
 from ray.serve.handle import DeploymentHandle
 
+from actors.judge_usage import Replies, Reply, Worked
 from auricle.errors import JudgeError, JudgeUnavailableError
 from auricle.judging.judge import Identity, Judge, JudgeClip, judge_each, judge_safely
 from auricle.judging.panel import JudgeConfig, SharedPoolConfig
 from auricle.judging.registry import build_judge
 from auricle.judging.verdict import Verdict
+from auricle.usage import Usage, UsageMeter
 
 HANG_FACTOR = 3.0
 """A batch that takes longer than so many deadlines counts as hanging."""
@@ -42,6 +45,7 @@ class JudgeReplica:
     def __init__(self, config: dict[str, Any]) -> None:
         self._config = JudgeConfig.model_validate(config)
         self._busy: dict[object, float] = {}
+        self._worked, self._meter = Worked(), UsageMeter(self._config.name)
         self._thread = ThreadPoolExecutor(1, thread_name_prefix=f"judge-{self._config.name}")
         self._judge: Judge = self._thread.submit(
             build_judge, self._config.kind_or_name, self._config.options, source=f"panel judge {self._config.name!r}, options"
@@ -51,14 +55,17 @@ class JudgeReplica:
         self._batched.set_max_batch_size(self._config.batch_calls)  # type: ignore[attr-defined]
         self._batched.set_batch_wait_timeout_s(self._config.batch_wait_s)  # type: ignore[attr-defined]
 
-    async def judge(self, clips: list[JudgeClip]) -> tuple[list[Verdict], Identity]:
-        """One verdict a clip, and what they came from."""
+    async def judge(self, clips: list[JudgeClip]) -> Reply:
+        """One verdict a clip, and how they came about."""
         together = self._threads is self._thread and not self._config.alone
-        return await (self._batched(clips) if together else self._judged(clips)), self._judge.identity
+        return self._reply(*await (self._batched(clips) if together else self._judged(clips)))
 
-    async def judge_apart(self, clips: list[JudgeClip]) -> tuple[list[Verdict], Identity]:
+    async def judge_apart(self, clips: list[JudgeClip]) -> Reply:
         """As `judge`, but without waiting for other calls: Serve keeps one queue of calls for all objects of a class."""
-        return await self._judged(clips), self._judge.identity
+        return self._reply(*await self._judged(clips))
+
+    def _reply(self, verdicts: list[Verdict], worked_s: float) -> Reply:
+        return verdicts, self._judge.identity, replace(self._meter.sample(), busy_s=self._worked.seconds), worked_s
 
     def close(self) -> None:
         """End the judge, in its own thread."""
@@ -67,20 +74,24 @@ class JudgeReplica:
             pool.shutdown()
 
     @serve.batch
-    async def _batched(self, blocks: list[list[JudgeClip]]) -> list[list[Verdict]]:
-        verdicts = iter(await self._judged([clip for block in blocks for clip in block]))
-        return [[next(verdicts) for _ in block] for block in blocks]
+    async def _batched(self, blocks: list[list[JudgeClip]]) -> list[tuple[list[Verdict], float]]:
+        together, worked_s = await self._judged([clip for block in blocks for clip in block])
+        verdicts = iter(together)
+        return [([next(verdicts) for _ in block], worked_s) for block in blocks]
 
-    async def _judged(self, clips: list[JudgeClip]) -> list[Verdict]:
+    async def _judged(self, clips: list[JudgeClip]) -> tuple[list[Verdict], float]:
         return await asyncio.get_running_loop().run_in_executor(self._threads, self._timed, clips)
 
-    def _timed(self, clips: list[JudgeClip]) -> list[Verdict]:
+    def _timed(self, clips: list[JudgeClip]) -> tuple[list[Verdict], float]:
         """In a thread: a call that waits for one is not at work, and one that its caller gave up still is."""
         call = object()
-        self._busy[call] = time.monotonic()
+        self._busy[call] = began = time.monotonic()
+        self._worked.begin()
         try:
-            return (judge_each if self._config.alone else judge_safely)(self._judge, clips)
+            verdicts = (judge_each if self._config.alone else judge_safely)(self._judge, clips)
+            return verdicts, time.monotonic() - began
         finally:
+            self._worked.end()
             del self._busy[call]
 
     def check_health(self) -> None:
@@ -100,15 +111,21 @@ class ServeBench:
         # Serve leads a call to a process in which the model is loaded already, where there is one.
         self._judge = handle.options(multiplexed_model_id=model).judge if model else handle.judge
         self._leading = (model,) if model else ()
+        self._replies = Replies()
 
     async def judge(self, clips: list[JudgeClip]) -> tuple[list[Verdict], Identity]:
         """See `sitting.Bench`."""
+        began = time.monotonic()
         try:
-            return await self._judge.remote(*self._leading, clips)
+            return self._replies.take(await self._judge.remote(*self._leading, clips), began)
         except RayTaskError as error:
             raise JudgeUnavailableError(f"{type(error).__name__}: {error.cause}") from error
         except (RayActorError, WorkerCrashedError, RayServeException) as error:
             raise JudgeUnavailableError(_first_line(error)) from error
+
+    def usages(self, judge: str) -> list[Usage]:
+        """Of each of the judge's processes that answered lately."""
+        return self._replies.usages(judge)
 
 
 def judge_deployment(config: JudgeConfig) -> serve.Application:

@@ -21,6 +21,7 @@ from auricle.errors import JudgeError
 from auricle.judging.panel import PanelConfig
 from auricle.judging.placement import check_judges
 from auricle.judging.sitting import Sitting
+from auricle.usage import Usage
 
 PANEL_APP = "panel"
 POLL_S = 0.2
@@ -32,12 +33,16 @@ class Panel:
 
     def __init__(self, config: dict[str, Any], judges: dict[str, DeploymentHandle]) -> None:
         self._config = PanelConfig.model_validate(config)
-        benches = {judge.name: ServeBench(judges[judge.name], judge.name if judge.shared else "") for judge in self._config.judges}
-        self._sitting = Sitting(self._config, benches)
+        self._benches = {judge.name: ServeBench(judges[judge.name], judge.name if judge.shared else "") for judge in self._config.judges}
+        self._sitting = Sitting(self._config, self._benches)
 
     async def judge(self, requests: Sequence[Mapping[str, Any]]) -> list[dict[str, dict[str, Any]]]:
         """One answer a request, in their order; see docs/design.md for both."""
         return await self._sitting.judge(requests)
+
+    async def usage(self) -> list[Usage]:
+        """What the judges' processes use and do, as each said with its last answer (actors.reward_client asks now and then)."""
+        return [usage for name, bench in self._benches.items() for usage in bench.usages(name)]
 
 
 def build_panel(config: PanelConfig) -> serve.Application:

@@ -24,6 +24,10 @@ from actors.settings import RewardConfig
 from auricle.judging.panel import PanelConfig, parts_of, relative_parts, spans_of
 from auricle.judging.verdict import Failed, verdict_to_dict
 from auricle.learning.credit import span_penalties
+from auricle.usage import Usage, UsageMeter, from_texts, usage_column
+
+LOOK_EVERY_S, LOOK_TIMEOUT_S = 2.0, 10.0
+"""How often the judges' processes are asked after, and how long the answer is waited for, beside the judging."""
 
 
 class RewardStage:
@@ -32,10 +36,16 @@ class RewardStage:
     def __init__(self, config: RewardConfig, panel: PanelConfig, app_name: str) -> None:
         self._config, self._panel = config, panel
         self._handle = serve.get_app_handle(app_name)
+        self._usage = UsageMeter("reward")
+        self._judges: list[Usage] = []
+        self._look: asyncio.Task[None] | None = None
+        self._looked_s = -LOOK_EVERY_S
 
     async def __call__(self, batch: dict[str, np.ndarray]) -> AsyncIterator[dict[str, np.ndarray]]:
         """Adds `verdicts` (JSON), `parts` and `reference_parts` [rows, parts] (NaN: not judged), and `credit` [rows, knots]."""
         began = time.monotonic()
+        waited_s = max(0.0, time.time() - float(batch["made_at_s"].max()))
+        self._look_at_judges()
         usable = [row for row, fault in enumerate(batch["fault"]) if not fault]
         requests = [_request(batch, row, f"{batch['rollout_id'][row]}", batch["enhanced"][row]) for row in usable]
         references = [row for row in usable if len(batch["reference_enhanced"][row])]
@@ -43,7 +53,7 @@ class RewardStage:
             _request(batch, row, f"{batch['rollout_id'][row]}-reference", np.frombuffer(batch["reference_enhanced"][row], np.float32))
             for row in references
         ]
-        answers = await self._judge(requests)
+        answers, retries = await self._judge(requests)
         rows = len(batch["rollout_id"])
         by_row: list[Mapping[str, Any]] = [{} for _ in range(rows)]
         for row, answer in zip(usable, answers[: len(usable)], strict=True):
@@ -57,12 +67,30 @@ class RewardStage:
         batch["credit"] = np.stack(
             [span_penalties(spans_of(answer), times) for answer, times in zip(by_row, batch["knot_times_s"], strict=True)]
         )
+        batch["usage"] = usage_column([*from_texts(batch["usage"]), self._usage.sample(), *self._judges], rows)
+        batch["retries"] = np.full(rows, float(retries))
+        batch["reward_wait_s"] = np.full(rows, waited_s)
         batch["reward_s"] = np.full(rows, (time.monotonic() - began) / rows)
+        batch["judged_at_s"] = np.full(rows, time.time())
         yield batch
 
-    async def _judge(self, requests: Sequence[dict[str, Any]]) -> list[Mapping[str, Any]]:
+    def _look_at_judges(self) -> None:
+        """Ask after the judges' processes now and then; the block that is being judged does not wait for it."""
+        if (self._look is None or self._look.done()) and time.monotonic() - self._looked_s >= LOOK_EVERY_S:
+            self._looked_s = time.monotonic()
+            self._look = asyncio.create_task(self._ask_for_usage())
+
+    async def _ask_for_usage(self) -> None:
+        try:
+            async with asyncio.timeout(LOOK_TIMEOUT_S):
+                self._judges = await self._handle.usage.remote()
+        except (RayError, RayServeException, TimeoutError):
+            self._judges = []  # the panel is being started anew, or is overloaded: nothing is known of it now
+
+    async def _judge(self, requests: Sequence[dict[str, Any]]) -> tuple[list[Mapping[str, Any]], int]:
+        """The answers, and how often the panel had to be asked again."""
         if not requests:
-            return []
+            return [], 0
         fault, attempt = "", 0
         try:
             async with asyncio.timeout(self._config.timeout_s):
@@ -70,13 +98,13 @@ class RewardStage:
                     if attempt > 1:
                         await asyncio.sleep(self._config.pause_s * 2 ** (attempt - 2) * random.uniform(0.5, 1.5))
                     try:
-                        return await self._handle.judge.remote(list(requests))
+                        return await self._handle.judge.remote(list(requests)), attempt - 1
                     except (RayError, RayServeException) as error:  # a replica died or is overloaded: worth another try
                         fault = f"{type(error).__name__}: {error}".splitlines()[0]
         except TimeoutError:
             fault = f"the panel did not answer within {self._config.timeout_s:g} s (call {attempt}){': ' + fault if fault else ''}"
         failed = verdict_to_dict(Failed("unavailable", fault))
-        return [{judge.name: failed | {"attempts": attempt} for judge in self._panel.judges} for _ in requests]
+        return [{judge.name: failed | {"attempts": attempt} for judge in self._panel.judges} for _ in requests], max(0, attempt - 1)
 
 
 def _request(batch: dict[str, np.ndarray], row: int, clip_id: str, audio: np.ndarray) -> dict[str, Any]:

@@ -29,6 +29,7 @@ from auricle.learning.schedule import Rollout, RolloutSchedule
 from auricle.learning.staleness import StalenessConfig, required_version
 from auricle.scenes.loading import load_clip
 from auricle.scenes.scene import Clip, Scene
+from auricle.usage import UsageMeter, usage_column
 
 
 class RolloutStage:
@@ -60,6 +61,7 @@ class RolloutStage:
             EnhancementPolicy.from_enhancer(enhancer_folder, exploration, precision=precision).to(self._device).eval() for _ in range(2)
         )
         self._version = -1
+        self._usage = UsageMeter("rollout")
 
     def __call__(self, batch: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
         """The rollouts of the blocks named in `batch["id"]`."""
@@ -77,6 +79,8 @@ class RolloutStage:
         return columns | {
             "gate_wait_s": np.full(rows, gate_wait_s / rows),
             "rollout_s": np.full(rows, (time.monotonic() - began) / rows),
+            "made_at_s": np.full(rows, time.time()),
+            "usage": usage_column([self._usage.sample()], rows),
         }
 
     def _pass_gate(self, step: int) -> float:

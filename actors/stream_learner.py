@@ -8,7 +8,6 @@ Invariants:
     collect(step) -> update -> publish (rank 0) -> report -> Directive: [checkpoint -> commit (rank 0)] -> [stop] -> next step
 """
 
-import json
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -22,10 +21,12 @@ from ray.data import DataIterator
 from safetensors.numpy import save_file
 
 from actors.coordinator import Directive, RankReport, partial_folder
+from actors.pool_sums import pool_sums, verdicts_of
 from actors.stream import StreamPlan
 from auricle.errors import PoolError
 from auricle.learning.outcome import RowOutcome, UpdateReport
 from auricle.ledger import LedgerEntry
+from auricle.usage import UsageMeter, from_texts
 
 
 class StreamLearner(Protocol):
@@ -66,6 +67,7 @@ def run_stream(learner: StreamLearner, shard: DataIterator, plan: StreamPlan, li
     Runs in a rank's process (`LearnerRank.apply`). Raises PoolError where the stream ends early or is out of step.
     """
     rank = dist.get_rank()
+    usage = UsageMeter("learner")
     blocks = iter(shard.iter_batches(batch_size=None, batch_format="numpy", prefetch_batches=1))
     for step in range(plan.first_step, plan.end_step):
         began = time.monotonic()
@@ -76,12 +78,16 @@ def run_stream(learner: StreamLearner, shard: DataIterator, plan: StreamPlan, li
         weights = learner.weights()
         if rank == 0:
             ray.get(links.store.publish.remote(step + 1, weights), timeout=links.call_timeout_s)
-        sums = stream_sums(rows, step, links.part_names) | {
+        verdicts = verdicts_of(rows)
+        sums = stream_sums(rows, step, links.part_names) | pool_sums(rows, verdicts, plan.rows_per_block)
+        sums |= {
+            "trained": float(sum(outcome.state == "trained" for outcome in report.rows)),
             "learner_wait_s": collected - began,
             "learner_s": learned - collected,
             "publish_s": time.monotonic() - learned,
         }
-        rank_report = RankReport(step, report.metrics, sums, ledger_entries(rows, report.rows))
+        usages = (*from_texts(rows["usage"]), usage.sample())
+        rank_report = RankReport(step, report.metrics, sums, ledger_entries(rows, report.rows, verdicts), usages)
         directive: Directive = ray.get(links.coordinator.step_done.remote(rank, rank_report), timeout=links.call_timeout_s)
         if directive.checkpoint:
             write_checkpoint(learner, weights, step + 1, rank, links)
@@ -120,7 +126,7 @@ def collect(blocks: Iterator[dict[str, np.ndarray]], step: int, rows: int) -> di
             raise PoolError(f"the stream ended at step {step} with {count} of {rows} rows; a stage of it gave up (its error stands above)")
         if not np.all(block["step"] == step):
             raise PoolError(f"the stream is out of step: expected rows of step {step}, got {sorted(set(block['step'].tolist()))}")
-        taken.append(block)
+        taken.append(block | {"taken_at_s": np.full(len(block["step"]), time.time())})
         count += len(block["step"])
     return {name: np.concatenate([block[name] for block in taken]) for name in taken[0]}
 
@@ -141,7 +147,7 @@ def stream_sums(rows: dict[str, np.ndarray], step: int, part_names: Sequence[str
     }
 
 
-def ledger_entries(rows: dict[str, np.ndarray], outcomes: Sequence[RowOutcome]) -> list[LedgerEntry]:
+def ledger_entries(rows: dict[str, np.ndarray], outcomes: Sequence[RowOutcome], verdicts: Sequence[Mapping[str, Any]]) -> list[LedgerEntry]:
     """One entry a row, as the learner decided."""
     entries = []
     for row, outcome in enumerate(outcomes):
@@ -156,7 +162,7 @@ def ledger_entries(rows: dict[str, np.ndarray], outcomes: Sequence[RowOutcome]) 
                 state=outcome.state,
                 reason="" if trained else str(rows["fault"][row]) or outcome.reason,
                 reward=outcome.reward if trained else None,
-                verdicts=json.loads(rows["verdicts"][row]),
+                verdicts=verdicts[row],
             )
         )
     return entries

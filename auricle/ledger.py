@@ -185,11 +185,18 @@ class Account:
 
 
 def read(folder: Path, columns: list[str] | None = None) -> pa.Table:
-    """All parts of a ledger as one table."""
+    """All parts of a ledger as one table. Raises LedgerError where one cannot be read."""
     paths = parts(folder)
     if not paths:
         return SCHEMA.empty_table() if columns is None else SCHEMA.empty_table().select(columns)
-    return pa.concat_tables([pq.read_table(path, columns=columns, schema=SCHEMA) for path in paths])
+    return pa.concat_tables([_read_part(path, columns) for path in paths])
+
+
+def _read_part(path: Path, columns: list[str] | None) -> pa.Table:
+    try:
+        return pq.read_table(path, columns=columns, schema=SCHEMA)
+    except (pa.ArrowException, OSError) as error:
+        raise LedgerError(f"{path}: cannot be read ({str(error).splitlines()[0]}); restore it, or resume the run before it") from error
 
 
 def account(folder: Path) -> Account:
@@ -219,7 +226,7 @@ def account(folder: Path) -> Account:
     beyond = 0 if checkpoint is None else sum(step >= checkpoint for step in table["step"].to_pylist())
     trained, dropped = states.count("trained"), states.count("dropped")
     issued_path = folder / "issued.json"
-    handed_out = json.loads(issued_path.read_text()) if issued_path.exists() else {"issued": len(ids)}
+    handed_out = _read_json(issued_path, "issued") if issued_path.exists() else {"issued": len(ids)}
     issued, withdrawn = int(handed_out["issued"]), int(handed_out.get("withdrawn", 0))
     if issued < len(ids):
         faults.append(f"{len(ids)} rollouts ended, but only {issued} were issued")
@@ -229,4 +236,14 @@ def account(folder: Path) -> Account:
 def _last_checkpoint(folder: Path) -> int | None:
     """The step that the run would go on from; None where there is no checkpoint yet."""
     last = folder.parent / "checkpoints" / "last.json"
-    return int(json.loads(last.read_text())["step"]) if last.exists() else None
+    return int(_read_json(last, "step")["step"]) if last.exists() else None
+
+
+def _read_json(path: Path, wanted: str) -> dict[str, Any]:
+    """A small file of the books, with a whole number called `wanted`. Raises LedgerError where it is cut off or something else."""
+    try:
+        record = json.loads(path.read_text())
+        int(record[wanted])
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise LedgerError(f"{path}: cannot be read ({error!r}); it should hold a JSON object with a number {wanted!r}") from error
+    return record

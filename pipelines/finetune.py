@@ -6,14 +6,16 @@ begun again at the last checkpoint, a bounded number of times.
 
 import argparse
 import signal
+import sys
 import threading
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from auricle.errors import PoolError
-from pipelines.command import EXIT_INTERRUPTED, EXIT_OK, leave, run_verb, verb_parser
+from pipelines.command import EXIT_ERROR, EXIT_INTERRUPTED, EXIT_OK, leave, run_verb, verb_parser
 from pipelines.settings import Settings
 
 if TYPE_CHECKING:
@@ -76,6 +78,7 @@ def finetune(settings: Settings, run: "RunFolder", scenes: "FinetuneScenes") -> 
     from pipelines.tracking import Tracker
 
     with ExitStack() as stack:
+        ended = stack.enter_context(naming_the_log(run))
         tracker = stack.enter_context(Tracker(settings.run, run.path))
         tracker.log_settings(settings)
         display = stack.enter_context(Display(settings.run.name, settings.finetune.steps))
@@ -85,10 +88,30 @@ def finetune(settings: Settings, run: "RunFolder", scenes: "FinetuneScenes") -> 
         job = stack.enter_context(FinetuneJob(settings, run, scenes, tracker, display))
         stack.enter_context(stop_on_signals(job))
         outcome = follow_to_the_end(job)
+        ended.well = outcome.exit_status != EXIT_ERROR and not job.broke
         job.finish(outcome)
         if outcome.exit_status != EXIT_OK:
             tracker.end_status = "KILLED" if outcome.exit_status == EXIT_INTERRUPTED else "FINISHED"
         return outcome
+
+
+@dataclass
+class Ended:
+    """well: nothing broke on the way."""
+
+    well: bool = False
+
+
+@contextmanager
+def naming_the_log(run: "RunFolder") -> Iterator[Ended]:
+    """Say, behind everything else, where the frameworks' warnings and errors are: where the run failed, or a pool broke on the way."""
+    ended = Ended()
+    try:
+        yield ended
+    finally:
+        log = run.frameworks_log()
+        if log and not ended.well:
+            print(f"what Ray, Serve, vLLM and others said of it: {log}", file=sys.stderr, flush=True)
 
 
 def inputs(settings: Settings) -> list[Path]:
@@ -109,6 +132,7 @@ def follow_to_the_end(job: "StreamJob") -> "Outcome":
             reached = job.checkpoint_step()
             if restarts > job.size.restarts:
                 raise
+            job.broke = True
             job.note(f"a pool broke ({error}); beginning again at the last checkpoint, restart {restarts} of {job.size.restarts}")
             continue
         if outcome is not None:

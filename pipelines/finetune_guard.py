@@ -3,7 +3,8 @@
 Invariants:
 - Every judgement is made against the pretrained policy's measurement (step 0): before that one is there, others only wait on disk.
 - A measurement that fails, that takes longer than `guard.timeout_s`, or in which panel or guards gave no score at all is lost: that is
-  said, and it is made again; MOST_LOST in a row stop the run rather than let it go on unguarded.
+  said, and it is made again; MOST_LOST in a row stop the run rather than let it go on unguarded. Of the start scores on enough scenes are
+  asked (`auricle.learning.guard`); a metric without them guards nothing, which is said, as are scenes that cannot be loaded.
 - What measurements mean is worked out anew from those on disk, so that a resumed run judges as the first would have.
 """
 
@@ -20,7 +21,7 @@ from actors.cluster import ON_HEAD
 from actors.guard import GuardMeter
 from auricle.errors import ConfigError
 from auricle.judging.panel import PanelConfig
-from auricle.learning.guard import GuardMonitor, Judgement, Measurement, emptiness
+from auricle.learning.guard import GuardMonitor, Judgement, Measurement, emptiness, scenes_needed, weaknesses
 from auricle.metrics.scoring import check_metrics
 from auricle.scenes.choice import spread_choice
 from auricle.scenes.scene import Scene
@@ -53,6 +54,7 @@ class GuardWatch:
         self._export = "enhancer"
         self._running: dict[Any, tuple[int, Path | None]] = {}
         self._lost = 0
+        self._said: set[str] = set()
         self._began_s = time.monotonic()
         self.fooled, self.unguarded = "", ""
 
@@ -69,6 +71,8 @@ class GuardWatch:
             if len(unguarded) == len(set(guard.metrics)):
                 raise ConfigError(f"{missing}: no fall would ever stop the run; give a tolerance for one of them at least")
             self._note(f"{missing}: measured, but no fall of it stops the run")
+        chosen = spread_choice(scenes, guard.scenes)
+        self._check_scenes(chosen)
         if voting := optimised_guards(guard.metrics, self._settings.panel):
             self._note(
                 f"guard.metrics: {', '.join(voting)} is optimised, too (a judge of panel.judges votes with it), so it is no independent "
@@ -76,7 +80,7 @@ class GuardWatch:
             )
         self.watch_with(
             GuardMeter,
-            spread_choice(scenes, guard.scenes),
+            chosen,
             enhancer_folder,
             self._settings.rollout.clip_s,
             guard.metrics,
@@ -84,6 +88,23 @@ class GuardWatch:
             panel_app,
             self._settings.reward.timeout_s,
         )
+
+    def _check_scenes(self, chosen: Sequence[Scene]) -> None:
+        """Raises ConfigError where no metric can have scores on enough of the scenes to tell a fall by; without guard.stop, says so."""
+        guard, needed = self._settings.guard, scenes_needed(len(chosen))
+        labelled = sum(scene.target is not None for scene in chosen)
+        possible = {name: len(chosen) if _family(name) == "dnsmos" else labelled for name in guard.metrics if name in guard.tolerance}
+        if max(possible.values(), default=0) >= needed:
+            return
+        fault = (
+            f"of {len(chosen)} held-out scenes {labelled} have clean targets, and no metric of guard.metrics = {list(guard.metrics)} can "
+            f"have scores on {needed}, so no fall could be told"
+        )
+        if guard.stop:
+            raise ConfigError(
+                f"{fault}; give more held-out scenes (guard.scenes, scenes.dev_split), or go on unguarded (guard.stop = false)"
+            )
+        self._note(f"guard: {fault}")
 
     def watch_with(self, meter: type, *arguments: Any, export: str = "enhancer") -> None:
         """Start a meter: an actor with `measure(step, folder)`. export: the folder that it reads within a checkpoint."""
@@ -130,6 +151,8 @@ class GuardWatch:
                 died = isinstance(error, RayActorError)
                 self._lose(step, checkpoint, str(error).strip().splitlines()[-1])
                 continue
+            for note in measurement.notes:
+                self._say_once(note)
             if empty := emptiness(measurement, self._settings.guard):
                 self._lose(step, checkpoint, empty)
             else:
@@ -161,9 +184,8 @@ class GuardWatch:
         self._run.append("guard.jsonl", {"step": measurement.step, "time_s": time.time(), "metrics": means})
         self._tracker.log_metrics(measurement.step, {f"guard/{name}": value for name, value in means.items()})
         self._display.guard(measurement.step, means)
-        guards = [name for name in self._settings.guard.metrics if name in self._settings.guard.tolerance]
-        if measurement.step == 0 and (absent := [name for name in guards if name not in means]):
-            self._note(f"guard: {', '.join(absent)} gave no score at the start on any held-out scene, so it guards nothing")
+        for weakness in weaknesses(measurement, self._settings.guard) if measurement.step == 0 else ():
+            self._say_once(weakness)
         judgements = judge_all(self._settings, self._run.measurements())
         # A starting point that had to be measured again comes late: what it makes the best may have been pruned meanwhile.
         best = [one for one in judgements.values() if one.is_best and one.step > 0 and self._run.has_checkpoint(one.step)]
@@ -179,6 +201,12 @@ class GuardWatch:
             if self._settings.guard.stop:
                 self.fooled = sentence
                 self._stop(f"guard: {sentence}")
+
+    def _say_once(self, sentence: str) -> None:
+        """What holds for every measurement is told with the first."""
+        if sentence not in self._said:
+            self._said.add(sentence)
+            self._note(f"guard: {sentence}")
 
     def _lose(self, step: int, checkpoint: Path | None, why: str) -> None:
         self._note(f"the guard's measurement of step {step} failed: {why}")

@@ -1,6 +1,6 @@
 """A run's metrics for Prometheus, through Ray: what metrics.jsonl gets at every step, as gauges on the head's metrics port.
 
-`clusters/grafana.json` shows them beside Ray's own. Names are `ray_auricle_...`; pools, parts, reasons and states are labels.
+`clusters/grafana.json` shows them beside Ray's own. Names are `ray_auricle_...`; pools, judges, parts, reasons and states are labels.
 """
 
 from collections.abc import Iterator, Mapping
@@ -9,11 +9,14 @@ from ray.util.metrics import Gauge
 
 PREFIXES = {
     "pool/": ("pool", "pool"),
+    "judge/": ("judge", "judge"),
     "failures/": ("failures", "reason"),
     "reward/part/": ("reward_part", "part"),
     "ledger/": ("ledger", "state"),
 }
 """First part of a metric's name -> the gauge's name, and the label that the next part is the value of."""
+NESTED = {"judge_failures": "reason"}
+"""Gauges whose name's last part is a second label's value: `judge/listener/failures/timeout`."""
 PLAIN = {
     "reward/mean": "reward_mean",
     "reward/std": "reward_std",
@@ -23,19 +26,27 @@ PLAIN = {
     "stream/rows_per_s": "rows_per_second",
     "stream/step_s": "step_seconds",
     "stream/gate_wait_s": "gate_wait_seconds",
+    "stream/learner_wait_s": "learner_wait_seconds",
+    "scaling/events": "scale_events",
 }
 
+Shown = tuple[str, dict[str, str], float]
+"""A gauge's name, its labels, its value."""
 
-def exported(metrics: Mapping[str, float]) -> Iterator[tuple[str, str, str, float]]:
-    """(gauge, label, the label's value, value) for each metric that is shown; the label is empty where there is none."""
+
+def exported(metrics: Mapping[str, float]) -> Iterator[Shown]:
+    """Each metric that is shown."""
     for name, value in metrics.items():
         if name in PLAIN:
-            yield f"auricle_{PLAIN[name]}", "", "", value
+            yield f"auricle_{PLAIN[name]}", {}, value
             continue
         for prefix, (gauge, label) in PREFIXES.items():
-            if name.startswith(prefix):
-                which, _, rest = name.removeprefix(prefix).partition("/")
-                yield f"auricle_{gauge}{f'_{rest}' if rest else ''}", label, which, value
+            if not name.startswith(prefix):
+                continue
+            which, _, rest = name.removeprefix(prefix).partition("/")
+            what, _, nested = rest.partition("/")
+            full = f"{gauge}_{what}" if what else gauge
+            yield f"auricle_{full}", {label: which} | ({NESTED[full]: nested} if nested and full in NESTED else {}), value
 
 
 class Gauges:
@@ -44,13 +55,18 @@ class Gauges:
     def __init__(self, run: str) -> None:
         self._run = run
         self._gauges: dict[str, Gauge] = {}
-        self._failures: dict[str, float] = {}
+        self._silent: dict[str, float] = {}
 
     def set(self, metrics: Mapping[str, float]) -> None:
         """Show the metrics of a step. Costs microseconds: Ray's agent collects them every few seconds."""
-        # A reason that did not come up in this step has no metric; its gauge would go on showing the last one.
-        self._failures |= {name: 0.0 for name in metrics if name.startswith("failures/")}
-        for name, label, which, value in exported({**self._failures, **metrics}):
+        # What did not come up in this step has no metric; its gauge would go on showing the last one.
+        self._silent |= {name: 0.0 for name in metrics if goes_silent(name)}
+        for name, labels, value in exported({**self._silent, **metrics}):
             if name not in self._gauges:
-                self._gauges[name] = Gauge(name, tag_keys=("run", label) if label else ("run",))
-            self._gauges[name].set(value, tags={"run": self._run} | ({label: which} if label else {}))
+                self._gauges[name] = Gauge(name, tag_keys=("run", *labels))
+            self._gauges[name].set(value, tags={"run": self._run} | labels)
+
+
+def goes_silent(name: str) -> bool:
+    """Whether a metric is left out of the steps in which it is nought: counts by reason, and what processes use that may all be gone."""
+    return "failures/" in name or name.endswith(("/processes", "/rss_mib", "/gpu_mib", "/cpu_cores"))

@@ -9,7 +9,7 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from pipelines.command import EXIT_INTERRUPTED, EXIT_OK, leave, run_verb, verb_parser
+from pipelines.command import EXIT_ERROR, EXIT_INTERRUPTED, EXIT_OK, leave, run_verb, verb_parser
 from pipelines.settings import Settings
 
 if TYPE_CHECKING:
@@ -60,11 +60,12 @@ def reason(settings: Settings, run: "RunFolder", clips: "ReasonClips") -> "Outco
     """Run the job in `run`; starts and ends the cluster connection and the pools."""
     from actors.cluster import cluster, require_shared
     from pipelines.display import Display
-    from pipelines.finetune import follow_to_the_end, stop_on_signals
+    from pipelines.finetune import follow_to_the_end, naming_the_log, stop_on_signals
     from pipelines.reason_job import ReasonJob
     from pipelines.tracking import Tracker
 
     with ExitStack() as stack:
+        ended = stack.enter_context(naming_the_log(run))
         tracker = stack.enter_context(Tracker(settings.run, run.path, kind="reason"))
         tracker.log_settings(settings)
         display = stack.enter_context(Display(settings.run.name, settings.reason.steps))
@@ -74,6 +75,7 @@ def reason(settings: Settings, run: "RunFolder", clips: "ReasonClips") -> "Outco
         job = stack.enter_context(ReasonJob(settings, run, clips, tracker, display))
         stack.enter_context(stop_on_signals(job))
         outcome = follow_to_the_end(job)
+        ended.well = outcome.exit_status != EXIT_ERROR and not job.broke
         job.finish(outcome)
         if outcome.exit_status != EXIT_OK:
             tracker.end_status = "KILLED" if outcome.exit_status == EXIT_INTERRUPTED else "FINISHED"

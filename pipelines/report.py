@@ -21,6 +21,7 @@ from pipelines.reporting.media import Sound, sound
 from pipelines.reporting.names import duration_text, in_order, measure
 from pipelines.reporting.page import number_text, render_page
 from pipelines.reporting.plot import Chart, line_chart
+from pipelines.reporting.running import judge_rows, pool_rows, running
 from pipelines.reporting.runs import RunRecord, read_run
 from pipelines.reporting.verdict import changes_of, run_verdict
 from pipelines.samples import STAGES, Sample
@@ -64,18 +65,22 @@ def build_report(run_folder: Path) -> Path:
     samples, left_out = page_samples(record.samples)
     charts = charts_of(record)
     changes, source = changes_of(record)
+    ran = running(record)
     text = render_page(
         "report.html",
         record=record,
         verdict=run_verdict(record),
         facts=facts_of(record),
-        sections=_sections(record, bool(samples)),
+        sections=_sections(record, bool(samples), ran.is_known),
         samples=samples,
         left_out=left_out,
         charts=charts,
         folded=MORE,
         changes=[(name, changes[name]) for name in in_order(changes)],
         changes_source=source,
+        running=ran,
+        pool_rows=pool_rows(ran.pools),
+        judge_rows=judge_rows(ran.judges),
         failures=record.failures(),
         events=[(_event_time(event), str(event["event"])) for event in record.events],
         commands=_commands(record),
@@ -108,7 +113,6 @@ def charts_of(record: RunRecord) -> list[tuple[str, list[Chart]]]:
         ("Supervised training", [_learning_chart(record, name) for name in supervised]),
         ("On held-out scenes: the panel's score, and the guards, which are never optimised", guards),
         ("Learning", [_learning_chart(record, name) for name in learning if name in _LEARNING_TITLES]),
-        ("Stream and pools", _stream_charts(record)),
         (MORE, [_learning_chart(record, name) for name in learning if name not in _LEARNING_TITLES]),
     ]
     return [(title, kept) for title, charts in groups if (kept := [chart for chart in charts if chart is not None])]
@@ -191,32 +195,18 @@ def _learning_chart(record: RunRecord, name: str) -> Chart | None:
     return line_chart(title, [record.series(name, title)], smooth=True)
 
 
-def _stream_charts(record: RunRecord) -> list[Chart | None]:
-    pools = [name for name in record.metric_names("pool/") if name.endswith("/busy_share")]
-    others = [name for name in record.metric_names("pool/") if name not in pools]
-    failures = record.metric_names("failures/")
-    staleness = [record.series(f"stream/staleness_{name}", name) for name in ("mean", "max")]
-    rest = [name for name in record.metric_names("stream/") if not name.startswith("stream/staleness_")]
-    busy = [record.series(name, name.split("/")[1]) for name in pools]
-    return [
-        line_chart("Staleness in policy versions", staleness, digits=1),
-        line_chart("Busy share of each pool", busy, digits=2, y_range=(0.0, 1.0)),
-        line_chart("Failed judgements a step", [record.series(name, name.removeprefix("failures/")) for name in failures], digits=0),
-        *[line_chart(name.replace("/", ": ").replace("_", " "), [record.series(name, name)], smooth=True) for name in (*rest, *others)],
-    ]
-
-
 def _span(span: Any, heard: Sound) -> dict[str, Any]:
     start, end = (100 * min(max(float(span[key]) / heard.duration_s, 0.0), 1.0) for key in ("start_s", "end_s"))
     title = f"{span['artefact']}, {span['start_s']:.1f} to {span['end_s']:.1f} s"
     return {"left": f"{start:.1f}", "width": f"{max(end - start, 0.5):.1f}", "artefact": title}
 
 
-def _sections(record: RunRecord, samples: bool) -> list[tuple[str, str]]:
+def _sections(record: RunRecord, samples: bool, ran: bool) -> list[tuple[str, str]]:
     there = {
         "table": record.evaluation is not None or bool(record.changes),
         "listen": samples,
         "words": bool(record.sayings),
+        "ran": ran,
         "account": record.is_finetune,
     }
     titles = {
@@ -224,6 +214,7 @@ def _sections(record: RunRecord, samples: bool) -> list[tuple[str, str]]:
         "listen": "Listen",
         "words": "What the listener said",
         "curves": "Curves",
+        "ran": "How it ran",
         "account": "Accounting",
         "again": "Again",
     }

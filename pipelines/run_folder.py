@@ -24,6 +24,8 @@ from auricle.learning.guard import Measurement
 from pipelines.deadlines import check_deadlines
 from pipelines.settings import Settings
 
+FRAMEWORKS_LOG = "frameworks.log"
+"""`actors.chatter.NAME`, which is not imported: who only looks at a folder need not wait for Ray."""
 _log = logging.getLogger(__name__)
 
 FROZEN = (
@@ -178,13 +180,20 @@ class RunFolder:
         self.append("events.jsonl", {"step": step, "time_s": time.time(), "event": sentence})
 
     def lines(self, name: str) -> Iterator[dict[str, Any]]:
-        """The records of `name`; a last line cut off by a kill is passed over."""
+        """The records of `name`; a line cut off by a kill is passed over."""
         path = self.path / name
-        for line in path.read_text(encoding="utf-8").splitlines() if path.exists() else []:
+        for line in path.read_text(encoding="utf-8", errors="replace").splitlines() if path.exists() else []:
             try:
-                yield json.loads(line)
+                record = json.loads(line)
             except json.JSONDecodeError:
                 continue
+            if isinstance(record, dict):
+                yield record
+
+    def frameworks_log(self) -> Path | None:
+        """Where the warnings of Ray, Serve, vLLM and others are (`actors.chatter`); None where they gave none."""
+        path = self.path / FRAMEWORKS_LOG
+        return path if path.is_file() and path.stat().st_size else None
 
     def write_measurement(self, measurement: Measurement) -> None:
         """Keep a guard measurement scene by scene, so that a resumed run judges as the first would have."""

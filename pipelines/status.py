@@ -2,6 +2,7 @@
 
 import argparse
 import json
+import math
 import sys
 import time
 from collections.abc import Mapping, Sequence
@@ -9,11 +10,15 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from auricle.errors import CheckpointError, LedgerError
+from auricle.config import read_toml
+from auricle.errors import CheckpointError, ConfigError, LedgerError
 from auricle.ledger import Account, account
 from pipelines.command import EXIT_OK, run_verb, verb_parser
-from pipelines.reporting.bottleneck import Bottleneck, find_bottleneck
+from pipelines.reporting.bottleneck import Bottleneck, averaged, find_bottleneck
+from pipelines.reporting.pools import JudgeState, PoolState, judges_of, pools_of
+from pipelines.reporting.status import lines_of
 from pipelines.run_folder import RunFolder
+from pipelines.scaling import ScaleEvent, read_scaling
 from pipelines.settings import Settings
 
 LAST_WORDS = "issued "
@@ -29,24 +34,33 @@ class RunStatus:
     name: str
     state: str
     steps: int
+    total_steps: int | None
     last_sign_s: float | None
     """Seconds since the last line of metrics, guard or events."""
     checkpoint_step: int | None
-    trouble: str
-    """What is wrong with the checkpoints; empty: nothing."""
+    troubles: tuple[str, ...]
+    """What is wrong with the checkpoints and the books; empty: nothing."""
     metrics: Mapping[str, float]
     """Of the last step."""
+    pools: tuple[PoolState, ...]
+    judges: tuple[JudgeState, ...]
     bottleneck: Bottleneck | None
+    """Now, that is, in the last steps."""
+    bottleneck_of_run: Bottleneck | None
     ledger: Account | None
+    scaled: tuple[ScaleEvent, ...]
+    """The last changes of the pools' sizes, oldest first."""
     events: tuple[str, ...]
     """The last ones, oldest first."""
+    frameworks_log: str
+    """Where the warnings of Ray and others are; empty where there are none."""
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Entry point."""
     parser = verb_parser(
         "status",
-        "How a run is doing: its step, what each pool is doing and which holds the others up, failures, checkpoint, the ledger's sums.",
+        "How a run is doing: its step, what each pool and judge is doing and which holds the others up, failures, checkpoint, the ledger.",
         ["auricle status runs/demo", "watch auricle status runs/demo", "auricle status runs/demo --json"],
     )
     parser.add_argument("run", type=Path, nargs="?", help="the run's folder, such as runs/demo")
@@ -57,63 +71,66 @@ def main(argv: Sequence[str] | None = None) -> int:
 def story(arguments: argparse.Namespace, settings: Settings) -> int:
     """Print the status of one run."""
     status = read_status(RunFolder.open(arguments.run or settings.run.folder / settings.run.name), now_s=time.time())
-    print(json.dumps(asdict(status)) if arguments.json else "\n".join(lines_of(status)))
+    print(json.dumps(asdict(status), allow_nan=False) if arguments.json else "\n".join(lines_of(status)))
     return EXIT_OK
 
 
 def read_status(run: RunFolder, *, now_s: float) -> RunStatus:
-    """now_s: seconds of the epoch. Faults of checkpoints and ledger are told, not raised."""
-    steps, events = list(run.lines("metrics.jsonl")), list(run.lines("events.jsonl"))
-    signs = [record["time_s"] for name in ("metrics.jsonl", "guard.jsonl", "events.jsonl") for record in _last(run, name)]
+    """now_s: seconds of the epoch. What cannot be read (a run is writing it, or a crash cut it off) is told as trouble, not raised."""
+    steps = [line for line in run.lines("metrics.jsonl") if isinstance(line.get("metrics"), dict) and "step" in line]
+    events = [line for line in run.lines("events.jsonl") if "event" in line]
+    signs = [time_s for name in ("metrics.jsonl", "guard.jsonl", "events.jsonl") for time_s in _last_time(run, name)]
     last_sign_s = max(0.0, now_s - max(signs)) if signs else None
-    metrics = {name: float(value) for name, value in (steps[-1]["metrics"] if steps else {}).items() if value is not None}
-    checkpoint, trouble = None, ""
+    of_steps = [_numbers(line["metrics"]) for line in steps]
+    metrics = of_steps[-1] if of_steps else {}
+    troubles: list[str] = []
+    checkpoint, sums = None, None
     try:
         checkpoint = run.last_checkpoint()
-    except CheckpointError as error:
-        trouble = str(error)
+    except (CheckpointError, LedgerError) as error:
+        troubles.append(str(error))
     try:
-        sums = account(run.path / "ledger")
-    except LedgerError:
-        sums = None
+        sums = account(run.path / "ledger") if (run.path / "ledger").is_dir() else None
+    except LedgerError as error:
+        troubles.append(str(error))
+    log = run.frameworks_log()
     return RunStatus(
         name=run.path.name,
         state=_state(last_sign_s, metrics.get("stream/step_s", 0.0), [str(record["event"]) for record in _since(events, steps)]),
         steps=int(steps[-1]["step"]) + 1 if steps else 0,
+        total_steps=_total_steps(run, metrics),
         last_sign_s=last_sign_s,
         checkpoint_step=checkpoint[0] if checkpoint else None,
-        trouble=trouble,
+        troubles=tuple(dict.fromkeys([*troubles, *(sums.faults if sums else ())])),
         metrics=metrics,
+        pools=tuple(pools_of(of_steps)) if of_steps else (),
+        judges=tuple(judges_of(of_steps)) if of_steps else (),
         bottleneck=find_bottleneck(metrics),
+        bottleneck_of_run=find_bottleneck(averaged(of_steps)),
         ledger=sums,
+        scaled=tuple(read_scaling(run.path)[-3:]),
         events=tuple(str(record["event"]) for record in events[-3:]),
+        frameworks_log=str(log) if log else "",
     )
 
 
-def lines_of(status: RunStatus) -> list[str]:
-    """For the terminal."""
-    ago = "no sign of life yet" if status.last_sign_s is None else f"last sign {_time(status.last_sign_s)} ago"
-    at = "no checkpoint yet" if status.checkpoint_step is None else f"last checkpoint at {status.checkpoint_step}"
-    lines = [f"{status.name}: {status.state}, {status.steps} steps, {at}, {ago}"]
-    if status.metrics:
-        shown = [("reward/mean", "reward {:.3f}"), ("stream/rows_per_s", "{:.1f} rows/s"), ("stream/step_s", "{:.1f} s a step")]
-        shown += [("stream/staleness_mean", "staleness {:.1f} on average"), ("stream/staleness_max", "{:.0f} at most")]
-        shown += [("stream/gate_wait_s", "{:.1f} s at the gate")]
-        lines.append("  stream   " + ", ".join(text.format(status.metrics[name]) for name, text in shown if name in status.metrics))
-    if status.bottleneck:
-        lines.append(f"  pools    {status.bottleneck.sentence()}")
-    if status.ledger:
-        lines.append(f"  ledger   {status.ledger.sentence()}" + "".join(f"; FAULT: {fault}" for fault in status.ledger.faults))
-        reasons = sorted(status.ledger.reasons.items(), key=lambda item: -item[1])
-        lines.append("  dropped  " + (", ".join(f"{reason} {count}" for reason, count in reasons) or "none"))
-    if status.trouble:
-        lines.append(f"  FAULT    {status.trouble}")
-    return lines + [f"  event    {event}" for event in status.events]
+def _numbers(metrics: Mapping[str, Any]) -> dict[str, float]:
+    """Those that are numbers: a NaN is no JSON, and says as little as a missing value."""
+    return {name: float(value) for name, value in metrics.items() if isinstance(value, int | float) and math.isfinite(value)}
 
 
-def _last(run: RunFolder, name: str) -> list[dict[str, Any]]:
-    records = list(run.lines(name))
-    return [record for record in records[-1:] if "time_s" in record]
+def _total_steps(run: RunFolder, metrics: Mapping[str, float]) -> int | None:
+    try:
+        config = read_toml(run.path / "config.toml")
+        section = "reason" if any(name.startswith("answers/") for name in metrics) else "finetune"
+        return int(config[section]["steps"])
+    except (ConfigError, KeyError, TypeError, ValueError):
+        return None
+
+
+def _last_time(run: RunFolder, name: str) -> list[float]:
+    records = list(run.lines(name))[-1:]
+    return [float(record["time_s"]) for record in records if isinstance(record.get("time_s"), int | float)]
 
 
 def _since(events: Sequence[Mapping[str, Any]], steps: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
@@ -129,10 +146,6 @@ def _state(last_sign_s: float | None, step_s: float, events: Sequence[str]) -> s
     if ends and not any(event.startswith("going on") for event in events[ends[-1] :]):
         return "ended"
     return "running" if last_sign_s <= max(SILENT_S, 3 * step_s) else "silent"
-
-
-def _time(seconds: float) -> str:
-    return f"{seconds:.0f} s" if seconds < 120 else f"{seconds / 60:.0f} min" if seconds < 7200 else f"{seconds / 3600:.1f} h"
 
 
 if __name__ == "__main__":

@@ -19,6 +19,7 @@ from pipelines.finetune_phase import Phase
 from pipelines.gauges import Gauges
 from pipelines.recipe import Recipe
 from pipelines.run_folder import RunFolder
+from pipelines.scaling import ScaleEvents
 from pipelines.settings import Settings, StreamSettings
 from pipelines.tracking import Tracker
 
@@ -45,11 +46,12 @@ class StreamJob(ABC):
         self.settings, self.size, self.guard_settings = settings, size, guard_settings
         self.run, self.tracker, self.display = run, tracker, display
         self.stop_asked = ""
+        self.broke = False
         self._guard = GuardWatch(guard_settings, run, tracker, display, note=self.note, stop=self.ask_to_stop)
         self._phase: Phase | None = None
         self._started_s = time.monotonic()
         self._metrics = StepMetrics(self.workers(), self.part_names(), time.time())
-        self._gauges = Gauges(settings.run.name)
+        self._gauges, self._scaling = Gauges(settings.run.name), ScaleEvents(run.path)
 
     @abstractmethod
     def recipe(self) -> Recipe:
@@ -129,7 +131,7 @@ class StreamJob(ABC):
             if message.step % self.guard_settings.guard.every == 0 or message.step >= self.size.steps:
                 self._guard.measure(message.step, Path(message.folder))
             return
-        metrics = self._metrics.add(message)
+        metrics = self._metrics.add(message, self._scaling.new())
         self.run.append("metrics.jsonl", {"step": message.step, "time_s": message.time_s, "metrics": metrics})
         self.tracker.log_metrics(message.step, metrics)
         self._gauges.set(metrics)

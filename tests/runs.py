@@ -65,6 +65,8 @@ def write_run(
             "after": {"description": WORDS[1], "expected": 3.9},
         }
         write_sample(run.path, f"S{number:05d}", clips, RATE_HZ, said, about="-5 dB, babble")
+    grown = {"time_s": 1.7e9 + steps, "pool": "listener", "from": 1, "to": 2, "reason": "calls wait", "queue_age_s": 2.5, "queue_depth": 3}
+    run.append("scaling.jsonl", grown)
     run.event("a rollout actor died and was replaced", steps // 3)
     if guard_stop:
         run.event("stopped by the guard after step 30: on held-out scenes the panel's score rose by 0.300 while pesq fell by 0.2", steps)
@@ -86,12 +88,28 @@ def _step_metrics(step: int, steps: int, rng: np.random.Generator) -> dict[str, 
         "pool/rollout/busy_share": 0.6 + 0.1 * math.sin(step),
         "pool/reward/busy_share": 0.95,
         "pool/learner/busy_share": 0.3,
+        **_pools(step, steps),
         "failures/timeout": float(step % 10 == 3),
         "ledger/issued": 8.0 * (step + 1),
         "ledger/trained": 8.0 * (step + 1) - 1,
         "ledger/dropped": 1.0,
         "ledger/in_flight": 0.0,
     }
+
+
+def _pools(step: int, steps: int) -> dict[str, float]:
+    """A panel that is short until it gets a second process, half-way."""
+    more = step >= steps // 2
+    metrics = {"stream/step_s": 4.0 - 2.0 * more, "stream/rows_per_s": 2.0 + 2.0 * more, "stream/learner_wait_s": 3.5 - 2.0 * more}
+    for pool, age_s, cores in (("rollout", 1.5, 0.6), ("reward", 6.0 - 4.0 * more, 0.1), ("learner", 0.2, 0.3)):
+        metrics |= {f"pool/{pool}/queue_age_s": age_s, f"pool/{pool}/queue_age_max_s": 2 * age_s, f"pool/{pool}/queue_depth": age_s / 4}
+        metrics |= {f"pool/{pool}/cpu_cores": cores, f"pool/{pool}/rss_mib": 700.0, f"pool/{pool}/processes": 1.0}
+    for judge, latency_s in (("listener", 5.0 - 2.0 * more), ("sentiment", 0.2)):
+        prefix = f"judge/{judge}"
+        metrics |= {f"{prefix}/latency_{name}_s": latency_s * k for name, k in (("p50", 1.0), ("p95", 1.5), ("p99", 2.0))}
+        metrics |= {f"{prefix}/verdicts": 8.0, f"{prefix}/processes": 1.0 + (more and judge == "listener"), f"{prefix}/rss_mib": 1400.0}
+        metrics |= {f"{prefix}/queue_age_s": latency_s / 2, f"{prefix}/failed": float(step % 10 == 3), f"{prefix}/retries": 0.0}
+    return metrics | ({"judge/listener/failures/timeout": 1.0} if step % 10 == 3 else {})
 
 
 def _guard_scores(gain: float, step: int) -> dict[str, list[float]]:

@@ -15,6 +15,9 @@ METRICS = {
     "stream/staleness_max": 3.0,
     "pool/rollout/busy_share": 0.72,
     "pool/reward/busy_share": 0.98,
+    "pool/rollout/queue_age_s": 3.25,
+    "pool/reward/queue_age_s": 12.0,
+    "pool/learner/queue_age_s": 0.01,
     "failures/timeout": 2.0,
     "ledger/issued": 1200.0,
     "ledger/trained": 1180.0,
@@ -53,6 +56,7 @@ def test_the_panel_shows_all_that_matters() -> None:
         "mean 1.5   max 3 versions",
         "72%",
         "98%",
+        "at the gate 3.2 s   before reward 12.0 s",
         "timeout 20",
         "issued 1,200 = trained 1,180 + dropped 4 + in flight 16",
         "“A clear voice with a little hiss.”",
@@ -82,6 +86,7 @@ def test_the_plain_line_is_ascii_and_complete() -> None:
         "PESQ 1.85",
         "staleness 3",
         "busy rollout 72% reward 98%",
+        "waits gate 3.2 s reward 12.0 s",
         "failed timeout 20",
     ):
         assert expected in line

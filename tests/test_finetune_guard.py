@@ -2,6 +2,7 @@
 
 import io
 import time
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -17,16 +18,16 @@ from pipelines.finetune_guard import MOST_LOST, GuardWatch
 from pipelines.run_folder import RunFolder
 from pipelines.settings import RunSettings, Settings
 
-SCENES = [Scene("S1", "dev", Path("mix.wav"), target=Path("target.wav"))]
+SCENES = [Scene(f"S{number}", "dev", Path("mix.wav"), target=Path("target.wav")) for number in range(8)]
 
 
-def told(monkeypatch, panel=None, **guard):
+def told(monkeypatch, panel=None, scenes=SCENES, **guard):
     notes = []
     watch = GuardWatch(
         Settings(guard=GuardConfig(**guard), panel=panel or PanelConfig()), None, None, None, note=notes.append, stop=notes.append
     )
     monkeypatch.setattr(watch, "watch_with", lambda *arguments: None)
-    watch.start(SCENES, "enhancer", "panel")
+    watch.start(scenes, "enhancer", "panel")
     return notes
 
 
@@ -52,18 +53,32 @@ def test_a_guard_that_votes_is_said_to_be_no_independent_check(monkeypatch, judg
     assert all("no independent check" in note for note in notes)
 
 
+def test_too_few_scenes_to_tell_a_fall_by_are_refused_before_anything_starts(monkeypatch):
+    bare = [replace(scene, target=None) for scene in SCENES]
+    with pytest.raises(ConfigError, match=r"of 8 held-out scenes 3 have clean targets.*can have scores on 4"):
+        told(monkeypatch, scenes=[*SCENES[:3], *bare[3:]], metrics=("pesq", "stoi"))
+    assert not told(monkeypatch, scenes=[*SCENES[:4], *bare[4:]], metrics=("pesq", "stoi"))
+    assert not told(monkeypatch, scenes=[*SCENES[:3], *bare[3:]])  # DNSMOS needs no targets
+    with pytest.raises(ConfigError, match="can have scores on 2"):
+        told(monkeypatch, scenes=SCENES[:1])
+    [note] = told(monkeypatch, scenes=SCENES[:1], stop=False)
+    assert "no fall could be told" in note
+
+
 class Meter:
     """What the guard's actors do: a scripted one. `hangs`: the first that is made never answers."""
 
     def __init__(self, folder, panel, hangs):
         self.first, self.panel = not (folder / "made").exists(), panel
+        self.notes = ("one scene is left out",)
         (folder / "made").touch()
         self.hangs = hangs
 
     def measure(self, step, checkpoint):
         if self.first and self.hangs:
             time.sleep(3600)
-        return Measurement(step, {"panel": [self.panel] * 2, "pesq": [1.5, 1.6]}, ("a", "b"))
+        scores = {"panel": [self.panel] * 2, "pesq": [1.5, 1.6], "stoi": [0.7, float("nan")]}
+        return Measurement(step, scores, ("a", "b"), self.notes)
 
 
 @pytest.fixture
@@ -100,6 +115,16 @@ def test_a_start_without_scores_on_disk_is_measured_again(watched):
     assert [list(one.scores["panel"]) for one in run.measurements()] == [[2.0, 2.0]]
     assert run.measurements()[0].clusters == ["a", "b"]
     assert not stops
+
+
+def test_what_guards_nothing_and_scenes_left_out_are_events_told_once(watched):
+    watch, _, said, _ = watched()
+    for step in (0, 2):
+        watch.measure(step, None)
+    watch.wait()
+    assert [line for line in said if "left out" in line] == ["guard: one scene is left out"]
+    [weak] = [line for line in said if "stoi was scored" in line]
+    assert "only 1 of 2 held-out scenes at the start (needed: 2), so it guards nothing" in weak
 
 
 def test_a_meter_that_hangs_is_replaced_and_what_waited_is_measured(watched):

@@ -14,6 +14,7 @@ from pipelines.report import build_report, charts_of, main, page_samples
 from pipelines.reporting.media import flac_uri, spectrogram
 from pipelines.reporting.names import duration_text, measure
 from pipelines.reporting.plot import Series, line_chart, nice_ticks, running_mean
+from pipelines.reporting.running import marks_of, running
 from pipelines.reporting.runs import read_run, sayings
 from pipelines.reporting.verdict import run_verdict, verdict_on
 from pipelines.run_folder import RunFolder
@@ -70,6 +71,9 @@ def test_the_page_says_what_happened(page: Path) -> None:
         "The panel&#39;s score rose by +0.",
         "issued 240 = trained 239 + dropped 1 + in flight 0",
         "timeout 3",
+        "Over the whole run: reward holds the others up</strong> (busy: rollout",
+        "slowest judge: listener, 95 % within 4.5 s",
+        "listener 1 -&gt; 2: calls wait (3 waiting for 2.5 s)",
         "a rollout actor died and was replaced",
         "Muffled speech with a loud hum &lt;b&gt;&amp;",
         "KL to the pretrained model",
@@ -93,7 +97,16 @@ def test_a_browser_shows_the_page_without_complaint(page: Path, tmp_path: Path, 
     assert found["svgs"] >= 12
     assert found["page_width"] <= found["window_width"]
     assert found["unnamed"] == 0
-    assert found["headings"] == ["tiny", "Did it help?", "Listen", "What the listener said", "Curves", "Accounting", "How to make it again"]
+    assert found["headings"] == [
+        "tiny",
+        "Did it help?",
+        "Listen",
+        "What the listener said",
+        "Curves",
+        "How it ran",
+        "Accounting",
+        "How to make it again",
+    ]
 
 
 def test_a_run_that_has_done_nothing_yet_has_a_report(tmp_path: Path) -> None:
@@ -220,9 +233,26 @@ def test_failed_verdicts_become_no_score() -> None:
 
 def test_charts_leave_out_what_was_not_measured(run: Path) -> None:
     titles = {title: [chart.title for chart in charts] for title, charts in charts_of(read_run(run))}
-    assert titles["Stream and pools"] == ["Staleness in policy versions", "Busy share of each pool", "Failed judgements a step"]
     assert "Reward part: listener" in titles["Reward"]
     assert line_chart("nothing", [Series("a", [0, 1], [math.nan, math.nan])]) is None
+
+
+def test_pools_judges_and_scalings_have_charts_and_tables(run: Path) -> None:
+    record = read_run(run)
+    ran = running(record)
+    charts = {chart.title: chart for chart in ran.charts}
+    assert {
+        "Busy share of each pool",
+        "A block's wait before each pool (s)",
+        "Processes",
+        "Failed verdicts a step: listener timeout",
+        "Memory (GiB)",
+    } <= set(charts)
+    assert "listener: from 1 to 2" in charts["Processes"].summary
+    assert 'class="mark"' in charts["Processes"].svg
+    assert [mark.x for mark in marks_of(record.steps, record.scaled)] == [15.0]
+    assert {judge.name: (judge.verdicts, judge.failed) for judge in ran.judges} == {"listener": (240, 3), "sentiment": (240, 3)}
+    assert [pool.name for pool in ran.pools] == ["rollout", "reward", "learner"]
 
 
 def test_a_chart_keeps_its_points_inside_and_tells_them_in_words() -> None:

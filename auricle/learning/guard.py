@@ -2,8 +2,13 @@
 
 A run is stopped when the panel's score has risen while a guard metric has clearly fallen (Goodhart's law: the judge is being fooled).
 The checkpoint kept as the best is the one with the highest panel score among those whose guards stand.
+
+A metric guards where the start has scores of it on enough held-out scenes (`scenes_needed`): of one scene no fall can be told from noise,
+and its failing later would say nothing. What has scores on fewer is measured, and never judged by; where that is every metric, or the
+panel, the measurement is no starting point.
 """
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -15,6 +20,8 @@ from auricle.metrics.intervals import mean_error
 
 LEAST_PAIRED = 0.5
 """Share of the scenes with a score at the start that must have one later: else nothing is known of the guard, and it does not stand."""
+LEAST_SCENES = 5
+"""Held-out scenes with a score at the start that make a metric a guard; where fewer than ten are measured, half of them."""
 
 
 class GuardConfig(Config):
@@ -42,12 +49,18 @@ class Measurement:
     """Scores of the same held-out scenes, in the same order, after `step` steps: metric -> [scenes], NaN where it failed.
 
     `panel` is the panel's score; the others are guards. clusters: each scene's speaker (the scene itself where nobody knows), whose scenes
-    are no independent witnesses; empty: every scene for itself.
+    are no independent witnesses; empty: every scene for itself. notes: what people should know of it, such as scenes that were left out.
     """
 
     step: int
     scores: Mapping[str, Sequence[float]]
     clusters: Sequence[str] = ()
+    notes: Sequence[str] = ()
+
+    @property
+    def scenes(self) -> int:
+        """Held-out scenes measured, those that failed included."""
+        return max((len(values) for values in self.scores.values()), default=0)
 
     def known(self, name: str) -> np.ndarray:
         """Places of the scenes that have this score."""
@@ -59,13 +72,54 @@ class Measurement:
         return {name: float(np.mean(values)) for name, values in known.items() if values}
 
 
+def scenes_needed(scenes: int) -> int:
+    """Scores on so many of the held-out scenes make a metric a guard: LEAST_SCENES, or half of fewer than ten; never fewer than two."""
+    return max(2, min(LEAST_SCENES, math.ceil(scenes / 2)))
+
+
+def guarding(start: Measurement, config: GuardConfig) -> tuple[str, ...]:
+    """The metrics whose fall since the start can be told."""
+    return tuple(name for name in config.tolerance if len(start.known(name)) >= scenes_needed(start.scenes))
+
+
 def emptiness(measurement: Measurement, config: GuardConfig) -> str:
-    """Why nothing can be judged by a measurement, in one sentence; empty where something can."""
-    if not len(measurement.known("panel")):
+    """Why nothing can be judged by a measurement, in one sentence; empty where something can. Of the start more is asked (`guarding`)."""
+    scenes, panel = measurement.scenes, len(measurement.known("panel"))
+    if not panel:
         return "the panel gave no score on any held-out scene"
-    if not any(len(measurement.known(name)) for name in config.tolerance):
+    known = {name: len(measurement.known(name)) for name in config.tolerance}
+    if not any(known.values()):
         return f"no guard metric ({', '.join(config.tolerance)}) gave a score on any held-out scene"
+    if measurement.step:
+        return ""
+    needed = scenes_needed(scenes)
+    if panel < needed:
+        return f"the panel gave a score on only {panel} of {scenes} held-out scenes; a start needs {needed}"
+    if not guarding(measurement, config):
+        said = ", ".join(f"{name} on {count}" for name, count in known.items() if count)
+        return (
+            f"no guard metric gave scores on enough of the {scenes} held-out scenes to tell a fall by ({said}; needed: {needed}); give "
+            "more held-out scenes, or metrics that can be had on them (guard.metrics)"
+        )
     return ""
+
+
+def weaknesses(start: Measurement, config: GuardConfig) -> list[str]:
+    """What people should know of the starting point, in sentences: metrics that guard nothing, and those that see some scenes only."""
+    strong, scenes = guarding(start, config), start.scenes
+    known = {name: len(start.known(name)) for name in config.metrics if name in config.tolerance}
+    sentences = []
+    if absent := [name for name, count in known.items() if not count]:
+        sentences.append(f"{', '.join(absent)} gave no score at the start on any held-out scene, so it guards nothing")
+    for name, count in known.items():
+        if 0 < count < scenes and name not in strong:
+            sentences.append(
+                f"{name} was scored on only {count} of {scenes} held-out scenes at the start (needed: {scenes_needed(scenes)}), so it "
+                "guards nothing: no fall of it stops the run, and it has no say in which checkpoint is the best"
+            )
+    if some := [f"{name} on {known[name]}" for name in strong if known.get(name, scenes) < scenes]:
+        sentences.append(f"of {scenes} held-out scenes the start has scores of {', '.join(some)} only; the others are not guarded by it")
+    return sentences
 
 
 @dataclass(frozen=True)
@@ -90,6 +144,7 @@ class GuardMonitor:
     def __init__(self, config: GuardConfig) -> None:
         self._config = config
         self._start: Measurement | None = None
+        self._guarding: tuple[str, ...] = ()
         self._best = -np.inf
         self._strikes = self._blind = 0
 
@@ -101,13 +156,13 @@ class GuardMonitor:
                 raise ValueError(f"the first measurement is of step {measurement.step}; the guard needs the pretrained policy's, of step 0")
             if empty := emptiness(measurement, self._config):
                 raise ValueError(f"the pretrained policy's measurement is no starting point: {empty}")
-            self._start = measurement
+            self._start, self._guarding = measurement, guarding(measurement, self._config)
         change, error = {}, {}
         for name, values in measurement.scores.items():
             if name in self._start.scores:  # else it failed on every scene then, and there is nothing to compare with
                 change[name], error[name] = paired_change(self._start.scores[name], values, self._start.clusters)
         unknown = self._unknown(self._start, measurement)
-        limits = {name: limit for name, limit in self._config.tolerance.items() if name in change and name not in unknown}
+        limits = {name: self._config.tolerance[name] for name in self._guarding if name in change and name not in unknown}
         fallen = tuple(name for name, borne in limits.items() if change[name] + 2 * error[name] < -borne)
         # One lucky scene is no panel: neither a best checkpoint nor a rise can be told from too few of them.
         panel = change.get("panel", float("nan")) if _paired_enough(self._start, measurement, "panel") else float("nan")
@@ -130,7 +185,7 @@ class GuardMonitor:
 
     def _unknown(self, start: Measurement, now: Measurement) -> tuple[str, ...]:
         """Guards that had scores at the start and now have none on too many of those scenes."""
-        return tuple(name for name in self._config.tolerance if len(start.known(name)) and not _paired_enough(start, now, name))
+        return tuple(name for name in self._guarding if not _paired_enough(start, now, name))
 
     def _explain(self, change: Mapping[str, float], fallen: Sequence[str], step: int) -> str:
         falls = ", ".join(f"{name} fell by {-change[name]:.3f} (borne: {self._config.tolerance[name]:g})" for name in fallen)

@@ -1,6 +1,6 @@
 """Line charts as inline SVG: no script, no image, colours from the page's style sheet, so that light and dark both fit.
 
-Classes a page styles: `grid`, `axis`, `tick`, `zero`, `line sN`, `faint sN`, `dot sN`, `start` (a dashed reference).
+Classes a page styles: `grid`, `axis`, `tick`, `zero`, `line sN`, `faint sN`, `dot sN`, `start` and `mark` (dashed, level and upright).
 """
 
 import math
@@ -31,6 +31,14 @@ class Series:
 
 
 @dataclass(frozen=True)
+class Mark:
+    """Something that happened at a place of the x axis: a dashed upright line, whose text shows under the pointer."""
+
+    x: float
+    text: str
+
+
+@dataclass(frozen=True)
 class Chart:
     """A chart ready for the page. summary: the same in a sentence, for those who do not see it. legend: colour and name of each line."""
 
@@ -49,10 +57,12 @@ def line_chart(
     smooth: bool = False,
     start: float | None = None,
     y_range: tuple[float, float] | None = None,
+    marks: Sequence[Mark] = (),
 ) -> Chart | None:
     """Lines over learner steps; None where no series has a point. A series keeps its colour where others are empty.
 
     smooth: draw the values faintly and their running mean strongly. start: a dashed line at that value. y_range: limits shown at least.
+    marks: those beyond the lines' ends are drawn at the end.
     """
     coloured = [(number % COLOURS, one) for number, one in enumerate(series) if one.points()]
     series = [one for _, one in coloured]
@@ -67,6 +77,10 @@ def line_chart(
     if start is not None:
         y = scale.y(start)
         parts.append(f'<line class="start" x1="{_LEFT}" x2="{WIDTH - _RIGHT}" y1="{y:.1f}" y2="{y:.1f}"/>')
+    for mark in marks:
+        x = scale.x(min(max(mark.x, min(xs)), max(xs)))
+        line = f'<line class="mark" x1="{x:.1f}" x2="{x:.1f}" y1="{_TOP}" y2="{HEIGHT - _BOTTOM}">'
+        parts.append(f"{line}<title>{escape(mark.text)}</title></line>")
     for colour, one in coloured:
         parts += _draw(scale, one, colour, smooth=smooth and len(one.points()) >= 12)
     summary = f"{title}. " + " ".join(_sentence(one, unit, digits) for one in series)

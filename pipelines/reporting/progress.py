@@ -79,6 +79,7 @@ def render(progress: Progress, now_s: float) -> RenderableType:
         ("guards", _guard_row(progress)),
         ("staleness", _staleness_row(progress)),
         ("busy", _busy_row(progress)),
+        ("waits", _waits_row(progress)),
         ("failures", _failures_row(progress)),
         ("ledger", _ledger_row(progress)),
         ("listener", _words_row(progress)),
@@ -105,6 +106,8 @@ def plain_line(progress: Progress, now_s: float) -> str:
         parts.append(f"staleness {m['stream/staleness_max']:g}")
     busy = [f"{name} {share:.0%}" for name, share in _busy(m).items()]
     parts += [f"busy {' '.join(busy)}"] if busy else []
+    waits = [f"{name} {age_s:.1f} s" for name, age_s in _waits(m).items()]
+    parts += [f"waits {' '.join(waits)}"] if waits else []
     parts += (
         [f"failed {' '.join(f'{reason} {count:g}' for reason, count in sorted(progress.failures.items()))}"] if progress.failures else []
     )
@@ -184,6 +187,19 @@ def _busy_row(progress: Progress) -> Text | None:
         filled = round(10 * min(max(share, 0.0), 1.0))
         row.append(f"{name} ").append("█" * filled, style="magenta").append("░" * (10 - filled), style="grey37").append(f" {share:.0%}   ")
     return row if row.plain else None
+
+
+def _waits(metrics: Mapping[str, float]) -> dict[str, float]:
+    """Seconds that blocks wait before each pool where that is worth a word: a tenth of a step at least."""
+    least_s = 0.1 * metrics.get("stream/step_s", 1.0)
+    ages = {name.split("/")[1]: age_s for name, age_s in metrics.items() if name.startswith("pool/") and name.endswith("/queue_age_s")}
+    return {"gate" if name == "rollout" else name: age_s for name, age_s in ages.items() if age_s >= least_s}
+
+
+def _waits_row(progress: Progress) -> Text | None:
+    waits = _waits(progress.metrics)
+    said = "   ".join(f"{'at the gate' if name == 'gate' else f'before {name}'} {age_s:.1f} s" for name, age_s in waits.items())
+    return Text(said) if waits else None
 
 
 def _failures_row(progress: Progress) -> Text | None:

@@ -17,6 +17,7 @@ from pipelines.reporting.evaluation import Evaluation, read_evaluation
 from pipelines.reporting.plot import Series
 from pipelines.run_folder import RunFolder
 from pipelines.samples import Sample, read_samples
+from pipelines.scaling import ScaleEvent, read_scaling
 
 
 @dataclass(frozen=True)
@@ -48,6 +49,7 @@ class RunRecord:
     evaluation: Evaluation | None = None
     changes: Mapping[str, Estimate] = field(default_factory=dict)
     best_step: int | None = None
+    scaled: tuple[ScaleEvent, ...] = ()
 
     @property
     def duration_s(self) -> float:
@@ -111,6 +113,7 @@ def read_run(path: Path) -> RunRecord:
         evaluation=read_evaluation(folder.path / "evaluation"),
         changes=_changes(folder, best_step),
         best_step=best_step,
+        scaled=tuple(read_scaling(folder.path)),
     )
 
 

@@ -79,7 +79,10 @@ def test_a_scene_that_cannot_be_loaded_keeps_its_place(meter, tmp_path):
     made, _, scenes, folder = meter
     whole = made.measure(0, None).scores
     scenes[1].mix.write_bytes(b"no sound")
-    again = GuardMeter(scenes, folder, 1.0, ("si_sdr",), PANEL, "panel", 5.0).measure(10, None).scores
+    measured = GuardMeter(scenes, folder, 1.0, ("si_sdr",), PANEL, "panel", 5.0).measure(10, None)
+    [note] = measured.notes
+    assert note.startswith(f"1 of 5 held-out scenes cannot be loaded and are never measured: {scenes[1].scene_id} (")
+    again = measured.scores
     assert len(again["panel"]) == 5
     assert math.isnan(again["si_sdr"][1])
     assert math.isnan(again["panel"][1])

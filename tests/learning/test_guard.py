@@ -4,7 +4,16 @@ import numpy as np
 import pytest
 
 from auricle.learning.budget import FailureBudget, FailureBudgetConfig
-from auricle.learning.guard import GuardConfig, GuardMonitor, Measurement, paired_change
+from auricle.learning.guard import (
+    GuardConfig,
+    GuardMonitor,
+    Measurement,
+    emptiness,
+    guarding,
+    paired_change,
+    scenes_needed,
+    weaknesses,
+)
 
 SCENES = 20
 
@@ -169,3 +178,45 @@ def test_a_panel_of_one_lucky_scene_is_no_best_checkpoint():
     lucky.scores["panel"][1:] = [float("nan")] * (SCENES - 1)
     assert not watch.add(lucky).is_best
     assert watch.add(measurement(2, 0.5, 0.0)).is_best
+
+
+@pytest.mark.parametrize(("scenes", "needed"), [(1, 2), (2, 2), (4, 2), (9, 5), (24, 5), (128, 5)])
+def test_how_many_scenes_make_a_guard(scenes, needed):
+    assert scenes_needed(scenes) == needed
+
+
+def some_of(value, known, scenes=24):
+    return [value] * known + [float("nan")] * (scenes - known)
+
+
+TWO = GuardConfig(metrics=("pesq", "stoi"), tolerance={"pesq": 0.05, "stoi": 0.01}, patience=1)
+
+
+def test_a_metric_of_one_scene_guards_nothing_and_that_is_said():
+    start = Measurement(0, {"panel": some_of(2.0, 24), "pesq": some_of(1.5, 24), "stoi": some_of(0.7, 1)})
+    assert guarding(start, TWO) == ("pesq",)
+    [said] = weaknesses(start, TWO)
+    assert "stoi was scored on only 1 of 24 held-out scenes at the start (needed: 5)" in said
+    watch = GuardMonitor(TWO)
+    watch.add(start)
+    fallen = watch.add(Measurement(10, {"panel": some_of(2.5, 24), "pesq": some_of(1.5, 24), "stoi": some_of(0.1, 1)}))
+    gone = watch.add(Measurement(20, {"panel": some_of(2.6, 24), "pesq": some_of(1.5, 24)}))
+    assert [(one.fallen, one.unknown, one.is_best, one.sentence) for one in (fallen, gone)] == [((), (), True, "")] * 2
+
+
+def test_a_start_that_no_metric_guards_is_refused_and_one_of_a_lucky_panel_too():
+    lucky = Measurement(0, {"panel": some_of(2.0, 24), "pesq": some_of(1.5, 1), "stoi": some_of(0.7, 4)})
+    assert "(pesq on 1, stoi on 4; needed: 5)" in emptiness(lucky, TWO)
+    with pytest.raises(ValueError, match="to tell a fall by"):
+        GuardMonitor(TWO).add(lucky)
+    assert emptiness(Measurement(10, lucky.scores), TWO) == ""  # later measurements are held against the start's
+    panel = Measurement(0, {"panel": some_of(2.0, 1), "pesq": some_of(1.5, 24)})
+    assert "the panel gave a score on only 1 of 24" in emptiness(panel, TWO)
+
+
+def test_a_guard_that_sees_some_scenes_guards_and_is_said_to_see_no_more():
+    start = Measurement(0, {"panel": some_of(2.0, 24), "pesq": some_of(1.5, 24), "stoi": some_of(0.7, 7)})
+    assert guarding(start, TWO) == ("pesq", "stoi")
+    assert weaknesses(start, TWO) == ["of 24 held-out scenes the start has scores of stoi on 7 only; the others are not guarded by it"]
+    whole = Measurement(0, {"panel": some_of(2.0, 24), "pesq": some_of(1.5, 24)})
+    assert weaknesses(whole, TWO) == ["stoi gave no score at the start on any held-out scene, so it guards nothing"]
