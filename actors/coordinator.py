@@ -4,6 +4,7 @@ Invariants:
 - Every rank gets the same directive for a step: it is decided once, when the first rank arrives, and never changed.
 - A rollout enters the ledger exactly once; a second report of the same (step, rank) is a repetition and is ignored.
 - A checkpoint appears under its final name only when the engine's files, the policy versions and the ledger's part are all on disk.
+- A run that was broken off and goes on decides as one that was not: what was dropped before counts for the failure budget.
 - Once a checkpoint that ends the run is committed nothing is in flight: ids beyond it are withdrawn, and issued again on resuming.
 
     rank r: update(step) --step_done--> coordinator --Directive--> rank r
@@ -105,11 +106,11 @@ class RunCoordinator:
         self._next_step = first_step
         self._pending: list[LedgerEntry] = []
         self._part_begins = first_step
-        self._counts: list[tuple[int, int]] = []
         self._stop_reason = ""
         self._messages: asyncio.Queue[StepReport | Committed] = asyncio.Queue()
         self._heartbeat = time.monotonic()
         ledger.truncate(self._folder / "ledger", first_step)
+        self._counts = ledger.counts_going_on(self._folder / "ledger")
         self._issued = self._note_issued(first_step)
         before = ledger.account(self._folder / "ledger")
         self._ended = {"trained": before.trained, "dropped": before.dropped}

@@ -1,6 +1,10 @@
-"""Serve's YAML, read strictly: Serve itself accepts any misspelt key without a word."""
+"""Serve's YAML, read strictly: Serve itself accepts any misspelt key without a word, and any open door.
+
+`python -m actors.serve_config FILE` checks one before it is deployed.
+"""
 
 import difflib
+import sys
 import typing
 from collections.abc import Mapping
 from pathlib import Path
@@ -12,6 +16,7 @@ from ray.serve.config import ProxyLocation
 from ray.serve.schema import ServeDeploySchema
 
 from actors.ingress import IngressConfig, is_loopback
+from auricle.bearer import TOKEN_VARIABLE
 from auricle.config import build
 from auricle.errors import ConfigError
 from auricle.judging.panel import PanelConfig
@@ -43,8 +48,15 @@ def read_serve_config(path: Path) -> ServeDeploySchema:
         schema = ServeDeploySchema.model_validate(dict(values))
     except ValidationError as error:
         raise ConfigError(f"{path}: {error}") from error
+    if schema.grpc_options.grpc_servicer_functions:
+        raise ConfigError(f"{path}: grpc_options.grpc_servicer_functions opens a port on all interfaces without a token; leave it out")
     for application in schema.applications:
         panel_of(application, source=str(path))
+        if TOKEN_VARIABLE in (application.runtime_env or {}).get("env_vars", {}):
+            raise ConfigError(
+                f"{path}: application {application.name!r}: runtime_env.env_vars holds {TOKEN_VARIABLE}, which Ray shows to whoever looks; "
+                "set it where Ray is started, or name a file in token_path"
+            )
         _check_door(schema, application, source=str(path))
     return schema
 
@@ -112,3 +124,11 @@ def _model_in(annotation: Any) -> type[BaseModel] | None:
         return annotation
     found = (_model_in(part) for part in typing.get_args(annotation))
     return next((model for model in found if model is not None), None)
+
+
+if __name__ == "__main__":
+    try:
+        read_serve_config(Path(sys.argv[1]))
+    except (ConfigError, IndexError) as error:
+        sys.exit(str(error) if isinstance(error, ConfigError) else "usage: python -m actors.serve_config FILE")
+    print(f"{sys.argv[1]}: in order")

@@ -15,6 +15,7 @@ from av.container import InputContainer
 from jaxtyping import Float, Float32
 from scipy.io import wavfile
 
+from auricle.containers import MAX_S, MAX_SAMPLES, open_container
 from auricle.errors import MediaError
 from auricle.files import replacing
 from auricle.levels import (
@@ -174,13 +175,15 @@ def _read_file(
         first = min(round(start_s * sample_rate_hz), info.samples)
         count = -1 if duration_s is None else min(round(duration_s * sample_rate_hz), info.samples - first)
     wanted = info.samples - first if count < 0 else count
+    _require_bearable(path, wanted, info.sample_rate_hz)
+    step = max(1, BLOCK_SAMPLES // info.channels)
     blocks: list[np.ndarray] = []
     try:
         # Block by block: a damaged header may promise more samples than there is memory for.
         with soundfile.SoundFile(str(path)) as file:
             file.seek(first)
             while (left := wanted - sum(len(block) for block in blocks)) > 0:
-                block = file.read(min(left, BLOCK_SAMPLES), dtype="float32", always_2d=True)
+                block = file.read(min(left, step), dtype="float32", always_2d=True)
                 if len(block) == 0:
                     done = wanted - left
                     raise MediaError(f"{path}: cut short: the header promises {wanted} samples, {done} could be decoded", fault="truncated")
@@ -194,9 +197,9 @@ def _read_container(path: Path, channel: int | None) -> tuple[Float32[np.ndarray
     """Mono samples from the first picture on, their rate, and how many channels there were."""
     blocks: list[np.ndarray] = []
     form: tuple[str, str, int] | None = None
-    start_s, channels, rate_hz = 0.0, 0, 0
+    start_s, channels, rate_hz, count = 0.0, 0, 0, 0
     try:
-        with av.open(str(path)) as container:
+        with open_container(path) as container:
             if not container.streams.audio:
                 raise MediaError(f"{path}: has no sound", fault="missing")
             stream = container.streams.audio[0]
@@ -213,6 +216,8 @@ def _read_container(path: Path, channel: int | None) -> tuple[Float32[np.ndarray
                     raise MediaError(f"{path}: its sound changes from {form} to another form on the way; is it damaged?")
                 for block in converter.resample(frame):
                     blocks.append(_one_channel(block.to_ndarray().reshape(-1, channels), channel, path))
+                    count += len(blocks[-1])
+                    _require_bearable(path, count, rate_hz)
             zero_s = _first_picture_s(container, start_s)
     except (av.FFmpegError, UnicodeDecodeError) as error:
         raise MediaError(f"{path}: cannot be decoded ({_first_line(error)}); is it cut short, or no audio or video file?") from error
@@ -235,6 +240,16 @@ def _first_picture_s(container: InputContainer, default_s: float) -> float:
 def _require_rate(path: Path, rate_hz: int) -> None:
     if not MIN_RATE_HZ <= rate_hz <= MAX_RATE_HZ:
         raise MediaError(f"{path}: sample rate {rate_hz} Hz in the header; expected {MIN_RATE_HZ} to {MAX_RATE_HZ} Hz", fault="rate")
+
+
+def _require_bearable(path: Path, samples: int, rate_hz: int) -> None:
+    """Before memory is spent on it: hours of silence fit into a few kilobytes."""
+    if samples > min(MAX_SAMPLES, MAX_S * rate_hz):
+        raise MediaError(
+            f"{path}: lasts {samples / rate_hz / 3600:.1f} h or more at {rate_hz} Hz; more than {MAX_S / 3600:.0f} h, or {MAX_SAMPLES} "
+            "samples, are not decoded: cut it into parts",
+            fault="length",
+        )
 
 
 def _one_channel(samples: Float32[np.ndarray, "samples channels"], channel: int | None, path: Path) -> Float32[np.ndarray, " samples"]:

@@ -233,6 +233,21 @@ def account(folder: Path) -> Account:
     return Account(issued, trained, dropped, issued - len(ids), reasons, tuple(dict.fromkeys(faults)), withdrawn, beyond)
 
 
+def counts_going_on(folder: Path) -> list[tuple[int, int]]:
+    """(dropped, ended) of every step in the ledger, oldest first, where the run was broken off and goes on as if it had not been.
+
+    Empty where it ended in order: whoever resumes that has seen how it ended, and begins anew.
+    """
+    if not folder.is_dir() or not account(folder).in_flight:
+        return []
+    table = read(folder, ["step", "state"])
+    found: dict[int, tuple[int, int]] = {}
+    for step, state in zip(table["step"].to_pylist(), table["state"].to_pylist(), strict=True):
+        dropped, ended = found.get(step, (0, 0))
+        found[step] = (dropped + (state == "dropped"), ended + 1)
+    return [count for _, count in sorted(found.items())]
+
+
 def _last_checkpoint(folder: Path) -> int | None:
     """The step that the run would go on from; None where there is no checkpoint yet."""
     last = folder.parent / "checkpoints" / "last.json"

@@ -12,6 +12,7 @@ from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
 from jaxtyping import UInt8
 
+from auricle.containers import MAX_S, open_container
 from auricle.errors import MediaError
 
 VIDEO_SUFFIXES = frozenset({".mp4", ".m4v", ".mov", ".mpg", ".mpeg", ".avi", ".mkv", ".webm", ".ogv", ".ts", ".wmv", ".flv", ".3gp"})
@@ -49,6 +50,8 @@ def iterate_frames(path: Path | str, frame_rate_hz: float = 25.0) -> Iterator[UI
     """
     made, last, last_s, end_s = 0, None, 0.0, 0.0
     for frame, start_s, stop_s in _timed_frames(path):
+        if stop_s > MAX_S:
+            raise MediaError(f"{path}: lasts more than {MAX_S / 3600:.0f} h; cut it into parts", fault="length")
         if start_s - last_s > MAX_GAP_S:
             raise MediaError(f"{path}: no picture between {last_s:.2f} s and {start_s:.2f} s: damaged time stamps?", fault="unreadable")
         if last is not None:
@@ -76,7 +79,7 @@ def _opened(path: Path | str) -> Iterator[tuple[InputContainer, VideoStream]]:
     if path.stat().st_size == 0:
         raise MediaError(f"{path}: empty file (0 bytes)", fault="empty")
     try:
-        with av.open(str(path)) as container:
+        with open_container(path) as container:
             # An attached picture (the cover of a piece of music) is a video stream to FFmpeg, and no film to us.
             films = [stream for stream in container.streams.video if not stream.disposition & stream.disposition.attached_pic]
             if not films:

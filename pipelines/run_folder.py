@@ -151,6 +151,11 @@ class RunFolder:
         """Step and folder of the best checkpoint by guard; None before the first measurement."""
         return self._pointer("best.json")
 
+    def checkpoints(self, until: int) -> list[tuple[int, Path]]:
+        """Steps and folders of the complete checkpoints on disk, up to that of step `until`."""
+        found = sorted((int(path.name.removeprefix("step-")), path) for path in (self.path / "checkpoints").glob("step-*"))
+        return [(step, path) for step, path in found if step <= until]
+
     def has_checkpoint(self, step: int) -> bool:
         """Whether the checkpoint of `step` is on disk."""
         return checkpoint_folder(self.path, step).is_dir()
@@ -209,7 +214,14 @@ class RunFolder:
         return [Measurement(**json.loads(path.read_text())) for path in files]
 
     def rewind(self, step: int) -> None:
-        """Forget what was noted beyond the checkpoint of `step`: it will be done again."""
+        """Forget what was noted beyond the checkpoint of `step`: it will be done again.
+
+        In an order in which a kill half way leaves what `last_checkpoint` understands: the ledger's parts go before their checkpoints.
+        """
+        ledger.truncate(self.path / "ledger", step)
+        last = self.path / "checkpoints" / "last.json"
+        if step and not last.exists():
+            write_json(last, {"step": step, "folder": checkpoint_folder(self.path, step).name})
         for name, beyond in (("metrics.jsonl", step - 1), ("guard.jsonl", step)):
             kept = [record for record in self.lines(name) if record["step"] <= beyond]
             temporary = self.path / f"{name}.tmp"
@@ -218,6 +230,10 @@ class RunFolder:
         for path in (self.path / "guard").glob("step-*.json"):
             if int(path.stem.removeprefix("step-")) > step:
                 path.unlink()
+        if step:  # one that was renamed, and not pointed at yet, when the run was killed: nothing may take it for one of this life
+            for path in (self.path / "checkpoints").glob("step-*"):
+                if int(path.name.removeprefix("step-")) > step:
+                    shutil.rmtree(path)
         for path in (self.path / "checkpoints").glob(".partial-*"):
             shutil.rmtree(path, ignore_errors=True)  # a dying rank may still write into it; it is written anew
         best = self.path / "checkpoints" / "best.json"

@@ -135,7 +135,7 @@ def test_a_header_that_promises_gigabytes_is_refused_without_allocating_them(tmp
     data[21] |= 0x0F  # STREAMINFO's 36-bit count of samples: 64 G of them, 256 GiB as float32.
     data[22:26] = b"\xff\xff\xff\xff"
     (tmp_path / "huge.flac").write_bytes(data)
-    assert fault_of(tmp_path / "huge.flac") in ("truncated", "unreadable")
+    assert fault_of(tmp_path / "huge.flac") == "length"
 
 
 @pytest.mark.parametrize("length", [0, 0xFFFFFFFF])

@@ -334,3 +334,73 @@ def test_what_is_no_file_is_no_configuration(tmp_path: Path, path: str) -> None:
         read_toml(tmp_path / path)
     with pytest.raises(ConfigError, match="Serve config"):
         read_serve_config(tmp_path / path)
+
+
+def squeezed(suffix: str, channels: int, rate_hz: int, seconds: float) -> bytes:
+    """Hours of silence, in little."""
+    buffer = io.BytesIO()
+    block = np.zeros((rate_hz, channels), np.int16)
+    with soundfile.SoundFile(buffer, "w", rate_hz, channels, format=suffix) as file:
+        for _ in range(round(seconds)):
+            file.write(block)
+    return buffer.getvalue()
+
+
+@pytest.mark.parametrize("form", ["FLAC", "OGG"])
+def test_minutes_in_a_few_kilobytes_do_not_come_in(form: str) -> None:
+    data = squeezed(form, 8, 8_000, 130)
+    assert len(data) < 130 * 8_000 * 8 * 2 / 10
+    with pytest.raises(MediaError, match="at most 120 s come in"):
+        decode_upload(data, UploadLimits())
+
+
+def test_a_scene_of_hours_in_a_few_kilobytes_is_put_aside_before_it_is_decoded(tmp_path: Path) -> None:
+    scenes = tmp_path / "train" / "scenes"
+    scenes.mkdir(parents=True)
+    written(str(scenes), "S1_mixed.wav", files()["pcm.wav"])
+    written(str(scenes), "S2_mixed.wav", squeezed("FLAC", 2, RATE_HZ, 1_900))  # told by its content
+    report = check_scenes(list_scenes(tmp_path), show=False, workers=1)
+    assert [(rejection.scene_id, rejection.fault) for rejection in report.rejected] == [("S2", "length")]
+
+
+def test_a_header_that_promises_days_is_refused(tmp_path: Path) -> None:
+    flac = bytearray(files()["mono.flac"])
+    flac[21:26] = struct.pack(">BI", (flac[21] & 0xF0) | 1, 0)  # 2 ** 32 samples: three days
+    path = written(str(tmp_path), "days.flac", bytes(flac))
+    with pytest.raises(MediaError, match="more than 4 h"):
+        read_audio(path, RATE_HZ)
+
+
+LISTS = {
+    "concat": "ffconcat version 1.0\nfile other.mp4\n",
+    "hls": "#EXTM3U\n#EXT-X-TARGETDURATION:1\n#EXTINF:1,\nother.ts\n#EXT-X-ENDLIST\n",
+    "sdp": "v=0\no=- 0 0 IN IP4 127.0.0.1\ns=x\nc=IN IP4 127.0.0.1\nt=0 0\nm=audio 5004 RTP/AVP 0\n",
+}
+
+
+@pytest.mark.parametrize("kind", LISTS)
+def test_a_film_that_names_other_files_or_addresses_opens_none(tmp_path: Path, kind: str) -> None:
+    written(str(tmp_path), "other.mp4", files()["film.mp4"])
+    path = written(str(tmp_path), "film.mp4", LISTS[kind].encode())
+    for read in (video_info, lambda path: list(iterate_frames(path)), lambda path: read_audio(path, RATE_HZ)):
+        with pytest.raises(MediaError, match=r"film\.mp4: cannot be decoded"):
+            read(path)
+    assert video_info(tmp_path / "other.mp4").width_px == 32
+
+
+def test_a_picture_larger_than_bearable_is_refused_before_it_is_decoded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = written(str(tmp_path), "film.mp4", files()["film.mp4"])
+    assert len(list(iterate_frames(path))) == 8
+    monkeypatch.setattr("auricle.containers.MAX_PIXELS", 32 * 32 - 1)
+    with pytest.raises(MediaError, match=r"film\.mp4: cannot be decoded"):
+        list(iterate_frames(path))
+
+
+def test_a_film_whose_pictures_stand_for_hours_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = written(str(tmp_path), "film.mp4", files()["film.mp4"])
+    monkeypatch.setattr("auricle.video.MAX_S", 0.2)
+    with pytest.raises(MediaError, match="cut it into parts"):
+        list(iterate_frames(path))
+    monkeypatch.setattr("auricle.audio.MAX_S", 0.1)
+    with pytest.raises(MediaError, match="cut it into parts"):
+        read_audio(written(str(tmp_path), "tone.wav", files()["pcm.wav"]), RATE_HZ)

@@ -3,7 +3,7 @@
 import pytest
 
 from auricle.errors import CheckpointError, ConfigError
-from auricle.ledger import LedgerEntry, write_part
+from auricle.ledger import LedgerEntry, parts, write_part
 from pipelines.run_folder import RunFolder
 from pipelines.settings import FinetuneSettings, RunSettings, Settings
 
@@ -56,12 +56,17 @@ def test_a_kill_while_the_first_checkpoint_is_made_final_can_be_resumed(run, fol
 def test_resuming_forgets_what_lies_beyond_the_checkpoint(run):
     for step in range(4):
         run.append("metrics.jsonl", {"step": step})
-    (run.path / "checkpoints" / ".partial-step-000004").mkdir(parents=True)
+    for folder in (".partial-step-000004", "step-000002", "step-000004"):  # the last one was renamed, and nothing points at it
+        (run.path / "checkpoints" / folder).mkdir(parents=True)
+    write_part(run.path / "ledger", 0, 2, [LedgerEntry(0, 0, "S", 0, 0, "trained", reward=1.0)])
+    write_part(run.path / "ledger", 2, 4, [LedgerEntry(1, 2, "S", 0, 0, "trained", reward=1.0)])
     with (run.path / "metrics.jsonl").open("a") as file:
         file.write('{"step": 4, "cut of')
     run.rewind(2)
     assert [line["step"] for line in run.lines("metrics.jsonl")] == [0, 1]
-    assert not list((run.path / "checkpoints").glob(".partial-*"))
+    assert sorted(path.name for path in (run.path / "checkpoints").iterdir()) == ["last.json", "step-000002"]
+    assert run.last_checkpoint() == (2, run.path / "checkpoints" / "step-000002")
+    assert [path.name for path in parts(run.path / "ledger")] == ["steps-000000-000002.parquet"]
 
 
 def test_a_run_of_another_version_can_be_looked_at_but_not_gone_on_with(run, caplog):

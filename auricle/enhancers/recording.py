@@ -12,6 +12,7 @@ from av.container import InputContainer, OutputContainer
 from jaxtyping import Float32
 
 from auricle.audio import AUDIO_SUFFIXES, audio_info, read_audio, write_audio
+from auricle.containers import MAX_SAMPLES, open_container
 from auricle.errors import MediaError
 from auricle.files import replacing
 
@@ -36,6 +37,10 @@ def read_recording(path: Path | str) -> Recording:
     if path.suffix.lower() in AUDIO_SUFFIXES:
         info = audio_info(path)
         rate_hz, channels, has_picture = info.sample_rate_hz, info.channels, False
+        if channels * info.samples > MAX_SAMPLES:
+            raise MediaError(
+                f"{path}: {channels} channels of {info.duration_s / 3600:.1f} h are more than {MAX_SAMPLES} samples; cut it", fault="length"
+            )
     else:
         rate_hz, channels, has_picture = _probe(path)
     audio = np.stack([read_audio(path, rate_hz, channel=channel) for channel in range(channels)])
@@ -72,7 +77,7 @@ def _probe(path: Path) -> tuple[int, int, bool]:
     if not path.is_file():
         raise MediaError(f"{path}: no such file", fault="missing")
     try:
-        with av.open(str(path)) as container:
+        with open_container(path) as container:
             if not container.streams.audio:
                 raise MediaError(f"{path}: has no sound to enhance", fault="silent")
             stream = container.streams.audio[0]
@@ -94,7 +99,7 @@ def _write_container(
             if picture_of is None:
                 output.mux([packet for _, packet in _sound(output, path, audio, sample_rate_hz)])
                 return
-            with av.open(str(picture_of), options={"fflags": "+genpts"}) as source:
+            with open_container(picture_of, fflags="+genpts") as source:
                 _copy_film(source, output, path, audio, sample_rate_hz)
     except (av.FFmpegError, ValueError) as error:
         detail = getattr(error, "strerror", None) or error

@@ -24,9 +24,13 @@ from auricle.scenes.cache import cached_crops
 from auricle.scenes.loading import MAX_MISMATCH_S, require_equal_length
 from auricle.scenes.memory import CheckMemory
 from auricle.scenes.scene import Scene
-from auricle.video import iterate_frames
+from auricle.video import iterate_frames, video_info
 
 REASONS_SHOWN = 5
+MAX_SCENE_S = 1800.0
+"""Longest file of a scene, in seconds. Checked before it is decoded: as many as there are threads are in memory at a time."""
+MAX_SCENE_SAMPLES = 1 << 27
+"""Most samples of one: half a GiB; 46 minutes at 48 kHz."""
 
 
 @dataclass(frozen=True)
@@ -136,6 +140,7 @@ def _faults(
     if not with_video or scene.video is None:
         return
     try:
+        _require_short(scene.video, video_info(scene.video).duration_s or 0.0)
         count = _count_pictures(scene.video, frame_rate_hz, frame_size_px, crop)
         if mix_s is not None:
             require_equal_length(scene.mix, mix_s, scene.video, count / frame_rate_hz, max_mismatch_s)
@@ -150,8 +155,17 @@ def _check_sound(path: Path, scene: Scene, sample_rate_hz: int) -> tuple[float, 
         raise MediaError(
             f"{path}: sampled at {info.sample_rate_hz} Hz, below the {sample_rate_hz} Hz that are needed; find the original", fault="rate"
         )
+    _require_short(path, info.duration_s, info.samples)
     read_audio(path, info.sample_rate_hz, channel=scene.channel, reject_silence=True)
     return info.duration_s, info.sample_rate_hz
+
+
+def _require_short(path: Path, length_s: float, samples: int = 0) -> None:
+    if length_s > MAX_SCENE_S or samples > MAX_SCENE_SAMPLES:
+        told = f"lasts {length_s:.0f} s" + f" ({samples} samples)" * bool(samples)
+        raise MediaError(
+            f"{path}: {told}; a scene's files last at most {MAX_SCENE_S:.0f} s, {MAX_SCENE_SAMPLES} samples: cut it", fault="length"
+        )
 
 
 def _require_equal_rate(mix: Path, mix_rate_hz: int, other: Path, rate_hz: int) -> None:

@@ -160,6 +160,20 @@ def test_too_many_failures_stop_the_run_with_a_sentence(run_folder):
     assert "6 of the last 8 rollouts were dropped" in directive.reason
 
 
+@pytest.mark.parametrize("in_order", [False, True])
+def test_failures_before_a_kill_count_and_those_before_an_end_in_order_do_not(run_folder, in_order):
+    actor = coordinator(run_folder, share=0.5, every=1)
+    finish_step(actor, 0, dropped=2)
+    if in_order:
+        asyncio.run(actor.request_stop("interrupted"))
+    finish_step(actor, 1, dropped=3)
+    commit(actor, run_folder, 2)
+    resumed = coordinator(run_folder, share=0.5, every=1, first_step=2)
+    [directive, _] = finish_step(resumed, 2)
+    assert directive == finish_step(actor, 2)[0] or in_order
+    assert directive.stop == (not in_order)
+
+
 def test_a_phase_ends_with_a_checkpoint(run_folder):
     actor = coordinator(run_folder, every=100, phase_end_step=1)
     [directive, _] = finish_step(actor, 0)

@@ -5,6 +5,7 @@ import io
 import logging
 import socket
 from collections.abc import AsyncIterator, Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -179,5 +180,19 @@ def test_on_a_real_serve(ray_local: Any, tmp_path: Path, monkeypatch: pytest.Mon
         response = httpx.post(f"{url}?clip_id=served", content=WAV, headers=KEY, timeout=120)
         assert response.status_code == 200
         assert response.json()["verdicts"]["level"]["rationale"] == "served sounds odd"
+        wrong = {**KEY, "Authorization": f"Bearer {TOKEN[::-1]}"}
+        assert httpx.post(url, content=WAV, headers=wrong, timeout=120).status_code == 401
+        assert httpx.post(url, content=b"RIFF", headers=KEY, timeout=120).status_code == 422
+        logs = Path(ray_local._private.worker._global_node.get_logs_dir_path())
+        assert any("/judge" in path.read_text(errors="replace") for path in logs.rglob("replica_judge_Ingress*"))  # its access log
+        assert not [path for path in logs.rglob("*") if path.is_file() and shows(path)]
+        assert not [path for path in Path("/proc").glob("[0-9]*/cmdline") if shows(path)]  # what `ps` shows
     finally:
         serve.shutdown()
+
+
+def shows(path: Path) -> bool:
+    """Whether a token, the right one or a wrong one, can be read there."""
+    with suppress(OSError):
+        return any(token.encode() in path.read_bytes() for token in (TOKEN, TOKEN[::-1]))
+    return False

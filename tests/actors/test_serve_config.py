@@ -56,6 +56,8 @@ def test_judges_on_gpus_are_pinned_to_reward_nodes(name: str) -> None:
         ("http", "bearer: true\n", "bearer: false\n      limit: 3\n", "unknown key 'limit'; did you mean 'limits'"),
         ("http", "max_s: 120.0", "max_seconds: 120.0", "unknown key 'limits.max_seconds'"),
         ("http", "request_timeout_s: 400.0", "port: 8001", "request_timeout_s is not set"),
+        ("http", 'OMP_NUM_THREADS: "1"', 'AURICLE_TOKEN: "0123456789abcdef0123456789abcdef"', "holds AURICLE_TOKEN, which Ray shows"),
+        ("http", "http_options:", "grpc_options: {grpc_servicer_functions: [a.b]}\nhttp_options:", "opens a port on all interfaces"),
     ],
 )
 def test_what_would_go_wrong_is_an_error_that_names_file_key_and_cure(tmp_path: Path, name: str, old: str, new: str, says: str) -> None:
@@ -66,6 +68,7 @@ def test_what_would_go_wrong_is_an_error_that_names_file_key_and_cure(tmp_path: 
     with pytest.raises(ConfigError, match=says) as caught:
         read_serve_config(path)
     assert str(path) in str(caught.value)
+    assert "0123456789abcdef" not in str(caught.value)
 
 
 def test_nothing_answers_the_network_without_a_token(tmp_path: Path) -> None:
@@ -73,6 +76,9 @@ def test_nothing_answers_the_network_without_a_token(tmp_path: Path) -> None:
     text = (CONFIGS / "judges-http.yaml").read_text()
     path.write_text(text.replace("host: 127.0.0.1", "host: 0.0.0.0"))
     read_serve_config(path)
+    path.write_text(text.replace("  host: 127.0.0.1\n", "").replace("bearer: true", "bearer: false"))  # Serve's own default: all
+    with pytest.raises(ConfigError, match="would answer the whole network"):
+        read_serve_config(path)
     path.write_text(text.replace("host: 127.0.0.1", "host: 0.0.0.0").replace("bearer: true", "bearer: false"))
     with pytest.raises(ConfigError, match="would answer the whole network"):
         read_serve_config(path)
