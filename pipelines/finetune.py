@@ -36,7 +36,7 @@ INTERRUPTED = "interrupted"
 def main(argv: Sequence[str] | None = None) -> int:
     """Entry point; 0 when all steps were made, 1 on an error or a spent failure budget, 3 when the guard stopped it, 130 after Ctrl-C."""
     parser = verb_parser("finetune", "Fine-tune a pretrained enhancer by reinforcement learning, rewarded by judges that listen.", EXAMPLES)
-    parser.add_argument("--resume", type=Path, metavar="RUN", help="go on with the run in this folder, from its last checkpoint")
+    parser.add_argument("--resume", metavar="RUN", help="go on with the run in this folder, or at this URI, from its last checkpoint")
     return run_verb(parser, story, argv)
 
 
@@ -49,9 +49,7 @@ def story(arguments: argparse.Namespace, settings: Settings) -> int:
     from pipelines.run_folder import RunFolder
 
     if arguments.resume:
-        run = RunFolder.open(arguments.resume)
-        settings = run.resumed_settings(arguments.assignments)
-        run.write_settings(settings)
+        run, settings = RunFolder.resume(arguments.resume, arguments.assignments)
     else:
         run = None
     scenes = find_scenes(settings, load_enhancer(settings.finetune.enhancer or default_enhancer()))
@@ -69,9 +67,11 @@ def finetune(settings: Settings, run: "RunFolder", scenes: "FinetuneScenes") -> 
     from actors.cluster import cluster, require_shared
     from pipelines.display import Display
     from pipelines.finetune_job import FinetuneJob
+    from pipelines.mirror import mirrored
     from pipelines.tracking import Tracker
 
     with ExitStack() as stack:
+        stack.enter_context(mirrored(run, settings.run))  # first in, last out: the tracker leaves something behind, too
         tracker = stack.enter_context(Tracker(settings.run, run.path))
         tracker.log_settings(settings)
         display = stack.enter_context(Display(settings.run.name, settings.finetune.steps))

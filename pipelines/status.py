@@ -6,7 +6,6 @@ import sys
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
-from pathlib import Path
 from typing import Any
 
 from auricle.errors import CheckpointError, LedgerError
@@ -14,6 +13,7 @@ from auricle.ledger import Account, account
 from pipelines.command import EXIT_OK, run_verb, verb_parser
 from pipelines.reporting.bottleneck import Bottleneck, find_bottleneck
 from pipelines.run_folder import RunFolder
+from pipelines.run_store import run_at
 from pipelines.settings import Settings
 
 LAST_WORDS = "issued "
@@ -49,14 +49,15 @@ def main(argv: Sequence[str] | None = None) -> int:
         "How a run is doing: its step, what each pool is doing and which holds the others up, failures, checkpoint, the ledger's sums.",
         ["auricle status runs/demo", "watch auricle status runs/demo", "auricle status runs/demo --json"],
     )
-    parser.add_argument("run", type=Path, nargs="?", help="the run's folder, such as runs/demo")
+    parser.add_argument("run", nargs="?", help="the run's folder, such as runs/demo, or its URI in a store")
     parser.add_argument("--json", action="store_true", help="the same as one JSON object")
     return run_verb(parser, story, argv)
 
 
 def story(arguments: argparse.Namespace, settings: Settings) -> int:
     """Print the status of one run."""
-    status = read_status(RunFolder.open(arguments.run or settings.run.folder / settings.run.name), now_s=time.time())
+    with run_at(arguments.run or settings.run.folder / settings.run.name) as path:
+        status = read_status(RunFolder.open(path), now_s=time.time())
     print(json.dumps(asdict(status)) if arguments.json else "\n".join(lines_of(status)))
     return EXIT_OK
 
