@@ -5,8 +5,9 @@ processes (the raylet's), which Ray's driver prints. The file appears with the f
 """
 
 import logging
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,8 @@ NAME = "frameworks.log"
 _LIBRARIES = ("ray", "vllm", "deepspeed", "DeepSpeed", "mlflow", "alembic", "transformers", "py")
 _HARMLESS = ("WARNING", "INFO", "DEBUG")
 """What Ray's messages of other processes begin with where they are no errors."""
+_WORKERS_OUTPUT = "ray_print_logs"
+"""What Ray calls the handler that prints what workers say."""
 
 
 @contextmanager
@@ -85,23 +88,36 @@ def _moved(logger: logging.Logger, file: logging.Handler) -> Iterator[None]:
 
 @contextmanager
 def _messages_to(file: logging.Handler) -> Iterator[None]:
-    """Take the raylet's warnings, which Ray's driver prints as `(raylet) WARNING: ...`."""
+    """Take what Ray's driver prints of other processes: the raylet's warnings, and, on a cluster, what its workers say."""
     printed = ray_worker.print_to_stdstream
 
     def take(data: Mapping[str, Any], ignore_prefix: bool) -> None:
-        lines = data["lines"] if isinstance(data["lines"], str) else "\n".join(data["lines"])
-        harmless = lines.lstrip().startswith(_HARMLESS)
-        level = logging.WARNING if harmless else logging.ERROR
-        about = {"name": str(data.get("pid", "ray")), "levelno": level, "levelname": logging.getLevelName(level), "msg": lines, "args": ()}
-        file.handle(logging.makeLogRecord(about))
-        if not harmless:
-            printed(data, ignore_prefix)
+        lines = data["lines"].splitlines() if isinstance(data["lines"], str) else list(data["lines"])
+        told = [line for line in lines if not line.lstrip().startswith(_HARMLESS)]
+        for level, some in ((logging.WARNING, [line for line in lines if line not in told]), (logging.ERROR, told)):
+            about = {"name": str(data.get("pid", "ray")), "levelno": level, "levelname": logging.getLevelName(level), "args": ()}
+            if some:
+                file.handle(logging.makeLogRecord(about | {"msg": "\n".join(some)}))
+        if told:
+            printed({**data, "lines": "\n".join(told) if isinstance(data["lines"], str) else told}, ignore_prefix)
 
     ray_worker.print_to_stdstream = take
+    # A driver that shows its workers' output has asked for it at ray.init, by that function's own name of then.
+    asked = [handler for name, handler in ray_worker.global_worker_stdstream_dispatcher.handlers if name == _WORKERS_OUTPUT]
+    _show_workers_by([partial(take, *handler.args, **handler.keywords) for handler in asked])
     try:
         yield
     finally:
         ray_worker.print_to_stdstream = printed
+        if any(name == _WORKERS_OUTPUT for name, _ in ray_worker.global_worker_stdstream_dispatcher.handlers):
+            _show_workers_by(asked)
+
+
+def _show_workers_by(handlers: Sequence[Callable[..., None]]) -> None:
+    dispatcher = ray_worker.global_worker_stdstream_dispatcher
+    dispatcher.remove_handler(_WORKERS_OUTPUT)
+    for handler in handlers:
+        dispatcher.add_handler(_WORKERS_OUTPUT, handler)
 
 
 def _is_error(record: logging.LogRecord) -> bool:

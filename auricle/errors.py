@@ -68,5 +68,9 @@ class PoolError(AuricleError):
     """A pool's actors died more often than the run allows."""
 
 
+class StoreError(AuricleError):
+    """An object store that does not answer, or that holds no complete run where one is looked for."""
+
+
 class EnvironmentSetupError(AuricleError):
     """The machine or the installed packages cannot do what was asked."""

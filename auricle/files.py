@@ -25,6 +25,11 @@ def replacing(path: Path | str) -> Iterator[Path]:
         temporary.unlink(missing_ok=True)
 
 
+def is_uri(place: Path | str) -> bool:
+    """Whether a place is named by a URI (`s3://...`), and not by a path."""
+    return "://" in str(place)
+
+
 def is_plain_name(name: str) -> bool:
     """Whether a name that somebody chose is one part of a path, on any system, and can lead nowhere and be no option of a command."""
     one_part = {name} == {PurePosixPath(name).name, PureWindowsPath(name).name}

@@ -69,7 +69,7 @@ def run_verb(
         if not resumed:  # a resumed run has settings of its own, which it checks
             check_deadlines(settings)
         if arguments.dry_run:
-            settings = load_settings(str(Path(resumed) / "config.toml"), arguments.assignments) if resumed else settings
+            settings = _settings_of(resumed, arguments.assignments) if resumed else settings
             sys.stdout.write(to_toml(settings))
             return EXIT_OK
         return story(arguments, settings) or EXIT_OK
@@ -79,6 +79,13 @@ def run_verb(
     except KeyboardInterrupt:
         print(f"{parser.prog}: interrupted", file=sys.stderr)
         return EXIT_INTERRUPTED
+
+
+def _settings_of(run: str | Path, assignments: Sequence[str]) -> Settings:
+    from pipelines.run_store import run_at
+
+    with run_at(run) as folder:
+        return load_settings(str(folder / "config.toml"), assignments)
 
 
 def leave(status: int) -> NoReturn:

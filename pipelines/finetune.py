@@ -38,7 +38,7 @@ INTERRUPTED = "interrupted"
 def main(argv: Sequence[str] | None = None) -> int:
     """Entry point; 0 when all steps were made, 1 on an error or a spent failure budget, 3 when the guard stopped it, 130 after Ctrl-C."""
     parser = verb_parser("finetune", "Fine-tune a pretrained enhancer by reinforcement learning, rewarded by judges that listen.", EXAMPLES)
-    parser.add_argument("--resume", type=Path, metavar="RUN", help="go on with the run in this folder, from its last checkpoint")
+    parser.add_argument("--resume", metavar="RUN", help="go on with the run in this folder, or at this URI, from its last checkpoint")
     return run_verb(parser, story, argv)
 
 
@@ -49,19 +49,14 @@ def story(arguments: argparse.Namespace, settings: Settings) -> int:
     from auricle.scenes.choice import spread_choice
     from pipelines.finetune_scenes import find_scenes
     from pipelines.run_folder import RunFolder
-    from pipelines.run_lock import only_job_in
 
     with ExitStack() as stack:
-        run = None
         if arguments.resume:
-            run = RunFolder.open(arguments.resume)
-            stack.enter_context(only_job_in(run.path))
-            settings = run.resumed_settings(arguments.assignments)
-            run.write_settings(settings)
+            run, settings = RunFolder.resume(arguments.resume, arguments.assignments, stack)
+        else:
+            run = None
         scenes = find_scenes(settings, load_enhancer(settings.finetune.enhancer or default_enhancer()))
-        if run is None:
-            run = RunFolder.create(settings)
-            stack.enter_context(only_job_in(run.path))
+        run = run or RunFolder.create(settings, stack)
         run.keep_scenes([scene.scene_id for scene in scenes.train])
         run.keep_scenes([scene.scene_id for scene in spread_choice(scenes.dev, settings.guard.scenes)], "guard_scenes.json")
         print(f"run folder: {run.path}", flush=True)
@@ -75,9 +70,11 @@ def finetune(settings: Settings, run: "RunFolder", scenes: "FinetuneScenes") -> 
     from actors.cluster import cluster, require_shared
     from pipelines.display import Display
     from pipelines.finetune_job import FinetuneJob
+    from pipelines.mirror import mirrored
     from pipelines.tracking import Tracker
 
     with ExitStack() as stack:
+        stack.enter_context(mirrored(run, settings.run))  # first in, last out: the tracker leaves something behind, too
         ended = stack.enter_context(naming_the_log(run))
         tracker = stack.enter_context(Tracker(settings.run, run.path))
         tracker.log_settings(settings)

@@ -3,13 +3,13 @@
 import argparse
 import sys
 from collections.abc import Sequence
-from pathlib import Path
 
 from rich.console import Console
 from rich.table import Table
 
 from auricle.ledger import Account, account
 from pipelines.command import EXIT_ERROR, EXIT_OK, run_verb, verb_parser
+from pipelines.run_store import run_at
 from pipelines.settings import Settings
 
 
@@ -20,15 +20,15 @@ def main(argv: Sequence[str] | None = None) -> int:
         "What became of every rollout of a run: issued = trained + dropped + in flight, every id exactly once.",
         ["auricle ledger runs/demo", "auricle ledger runs/demo --check"],
     )
-    parser.add_argument("run", type=Path, nargs="?", help="the run's folder, such as runs/demo")
+    parser.add_argument("run", nargs="?", help="the run's folder, such as runs/demo, or its URI in a store")
     parser.add_argument("--check", action="store_true", help="exit with status 1 where the sum is wrong")
     return run_verb(parser, story, argv)
 
 
 def story(arguments: argparse.Namespace, settings: Settings) -> int:
     """Print the account of one run."""
-    run = arguments.run or settings.run.folder / settings.run.name
-    sums = account(run / "ledger")
+    with run_at(arguments.run or settings.run.folder / settings.run.name) as run:
+        sums = account(run / "ledger")
     print(sums.sentence())
     for fault in sums.faults:
         print(f"FAULT: {fault}", file=sys.stderr)

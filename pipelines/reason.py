@@ -6,7 +6,6 @@ The story: labelled clips -> cluster -> (phase: answers by vLLM with the current
 import argparse
 from collections.abc import Sequence
 from contextlib import ExitStack
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pipelines.command import EXIT_ERROR, EXIT_INTERRUPTED, EXIT_OK, leave, run_verb, verb_parser
@@ -28,7 +27,7 @@ EXAMPLES = [
 def main(argv: Sequence[str] | None = None) -> int:
     """Entry point; 0 when all steps were made, 1 on an error, 3 when an alarm or a fallen measure stopped it, 130 after Ctrl-C."""
     parser = verb_parser("reason", "GRPO on a listener: its answers about labelled clips, rewarded part by part.", EXAMPLES)
-    parser.add_argument("--resume", type=Path, metavar="RUN", help="go on with the run in this folder, from its last checkpoint")
+    parser.add_argument("--resume", metavar="RUN", help="go on with the run in this folder, or at this URI, from its last checkpoint")
     return run_verb(parser, story, argv)
 
 
@@ -36,19 +35,14 @@ def story(arguments: argparse.Namespace, settings: Settings) -> int:
     """The job from beginning to end. Ray and torch are imported only now: `--help` and `--dry-run` do not need them."""
     from pipelines.reason_recipe import find_clips
     from pipelines.run_folder import RunFolder
-    from pipelines.run_lock import only_job_in
 
     with ExitStack() as stack:
-        run = None
         if arguments.resume:
-            run = RunFolder.open(arguments.resume)
-            stack.enter_context(only_job_in(run.path))
-            settings = run.resumed_settings(arguments.assignments)
-            run.write_settings(settings)
+            run, settings = RunFolder.resume(arguments.resume, arguments.assignments, stack)
+        else:
+            run = None
         clips = find_clips(settings)
-        if run is None:
-            run = RunFolder.create(settings)
-            stack.enter_context(only_job_in(run.path))
+        run = run or RunFolder.create(settings, stack)
         run.keep_scenes([str(row) for row in clips.train])
         print(f"run folder: {run.path}", flush=True)
         outcome = reason(settings, run, clips)
@@ -61,10 +55,12 @@ def reason(settings: Settings, run: "RunFolder", clips: "ReasonClips") -> "Outco
     from actors.cluster import cluster, require_shared
     from pipelines.display import Display
     from pipelines.finetune import follow_to_the_end, naming_the_log, stop_on_signals
+    from pipelines.mirror import mirrored
     from pipelines.reason_job import ReasonJob
     from pipelines.tracking import Tracker
 
     with ExitStack() as stack:
+        stack.enter_context(mirrored(run, settings.run))  # first in, last out: the tracker leaves something behind, too
         ended = stack.enter_context(naming_the_log(run))
         tracker = stack.enter_context(Tracker(settings.run, run.path, kind="reason"))
         tracker.log_settings(settings)

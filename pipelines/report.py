@@ -14,7 +14,8 @@ from typing import Any
 
 import auricle
 from auricle.errors import MediaError
-from auricle.files import replacing
+from auricle.files import is_uri, replacing
+from auricle.object_store import ObjectStore
 from pipelines.command import EXIT_OK, run_verb, verb_parser
 from pipelines.reporting.evaluation import group_label
 from pipelines.reporting.media import Sound, sound
@@ -24,6 +25,7 @@ from pipelines.reporting.plot import Chart, line_chart
 from pipelines.reporting.running import judge_rows, pool_rows, running
 from pipelines.reporting.runs import RunRecord, read_run
 from pipelines.reporting.verdict import changes_of, run_verdict
+from pipelines.run_store import run_at
 from pipelines.samples import STAGES, Sample
 from pipelines.settings import Settings
 
@@ -50,12 +52,20 @@ EXAMPLES = ("auricle report runs/demo", "python -m pipelines.report runs/demo")
 def main(argv: Sequence[str] | None = None) -> int:
     """Entry point; returns the exit status."""
     parser = verb_parser("report", "Write RUN/report.html: curves, audio before and after with the listener's words, tables.", EXAMPLES)
-    parser.add_argument("run", type=Path, nargs="?", help="the run's folder, such as runs/demo")
+    parser.add_argument("run", nargs="?", help="the run's folder, such as runs/demo, or its URI in a store")
     return run_verb(parser, _story, argv)
 
 
 def _story(arguments: argparse.Namespace, settings: Settings) -> int:
-    print(build_report(arguments.run or settings.run.folder / settings.run.name))
+    place = arguments.run or settings.run.folder / settings.run.name
+    with run_at(place) as folder:
+        report = build_report(folder)
+        if is_uri(place):
+            store = ObjectStore(str(place))
+            store.upload(report, report.name)
+            print(f"{store.uri}/{report.name}")
+        else:
+            print(report)
     return EXIT_OK
 
 

@@ -9,8 +9,10 @@ import json
 import logging
 import os
 import shutil
+import tempfile
 import time
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack
 from functools import reduce
 from pathlib import Path
 from typing import Any
@@ -19,9 +21,13 @@ from actors.coordinator import checkpoint_folder, partial_folder, write_json
 from auricle import ledger
 from auricle.config import build, build_known, merge, parse_assignments, read_toml, to_toml
 from auricle.errors import CheckpointError, ConfigError
-from auricle.files import is_plain_name
+from auricle.files import is_plain_name, is_uri
 from auricle.learning.guard import Measurement
+from auricle.object_store import ObjectStore
 from pipelines.deadlines import check_deadlines
+from pipelines.mirror import RunMirror
+from pipelines.run_lock import only_job_in
+from pipelines.run_store import fetch, require_free
 from pipelines.settings import Settings
 
 FRAMEWORKS_LOG = "frameworks.log"
@@ -55,18 +61,26 @@ class RunFolder:
 
     def __init__(self, path: Path) -> None:
         self.path = path
+        self.mirror: RunMirror | None = None
 
     @classmethod
-    def create(cls, settings: Settings) -> "RunFolder":
-        """A new folder with the settings in it. Raises ConfigError where a run of that name stands already."""
+    def create(cls, settings: Settings, held: ExitStack | None = None) -> "RunFolder":
+        """A new folder with the settings in it. Raises ConfigError where a run of that name stands already.
+
+        held: what holds the folder for this job alone (`run_lock`), for as long as it is open.
+        """
         path = (settings.run.folder / settings.run.name).absolute()
         if (path / "config.toml").exists():
             raise ConfigError(
                 f"{path}: a run stands there already; resume it (auricle finetune --resume {path}), "
                 "or give another name (--set run.name=NAME)"
             )
+        if settings.run.store:
+            require_free(f"{settings.run.store.rstrip('/')}/{settings.run.name}")
         path.mkdir(parents=True, exist_ok=True)
         run = cls(path)
+        if held is not None:
+            held.enter_context(only_job_in(path))
         run.write_settings(settings)
         return run
 
@@ -76,6 +90,25 @@ class RunFolder:
         if not (path / "config.toml").exists():
             raise ConfigError(f"{path}: no run there (no config.toml); give the folder of a run, such as runs/demo")
         return cls(path.absolute())
+
+    @classmethod
+    def resume(cls, place: str, assignments: list[str], held: ExitStack | None = None) -> tuple["RunFolder", Settings]:
+        """The run to go on with, and its settings: in a folder, or, by URI, in a store, from where it is fetched into `run.folder`.
+
+        A run that came from a store goes on being kept there. held: as of `create`. Raises ConfigError, StoreError.
+        """
+        if not is_uri(place):
+            run = cls.open(Path(place))
+        else:
+            store = ObjectStore(place)
+            parent, _, name = store.uri.rpartition("/")
+            assignments = [f"run.store={json.dumps(parent)}", *assignments]
+            run = cls.open(fetch(store, _working_folder(store, assignments) / name))
+        if held is not None:
+            held.enter_context(only_job_in(run.path))
+        settings = run.resumed_settings(assignments)
+        run.write_settings(settings)
+        return run, settings
 
     def settings(self, assignments: list[str] | None = None) -> Settings:
         """The run's settings, with `--set` assignments on top, for looking at the run.
@@ -167,8 +200,14 @@ class RunFolder:
             {"step": step, "folder": checkpoint_folder(self.path, step).name, "change": dict(change)},
         )
 
+    def publish(self, step: int) -> None:
+        """The checkpoint of `step` and the lines before it are written: they may go into the run's store."""
+        if self.mirror is not None:
+            self.mirror.publish(step)
+
     def prune_checkpoints(self, keep: int, spared: set[int]) -> None:
-        """Remove all but the newest `keep` checkpoints, the best one, and those of the steps in `spared`."""
+        """Remove all but the newest `keep` checkpoints, the best one, those of the steps in `spared`, and those going into the store."""
+        spared = spared | (self.mirror.uploading if self.mirror else set())
         best = self.best_checkpoint()
         steps = sorted(int(path.name.removeprefix("step-")) for path in (self.path / "checkpoints").glob("step-*"))
         for step in steps[:-keep]:
@@ -257,6 +296,15 @@ class RunFolder:
                 f"{path} names {folder}, which is missing; restore it, or let {path.name} name an older one that is there"
             )
         return step, folder
+
+
+def _working_folder(store: ObjectStore, assignments: list[str]) -> Path:
+    """run.folder of a run in a store, with `--set` assignments on top."""
+    with tempfile.TemporaryDirectory() as passing:
+        path = Path(passing) / "config.toml"
+        store.download(path.name, path)
+        settings, _ = build_known(Settings, merge(read_toml(path), parse_assignments(assignments)), source=f"{store.uri}/{path.name}")
+    return settings.run.folder
 
 
 def _check_dnsmos(guard: Mapping[str, Any], path: Path) -> None:

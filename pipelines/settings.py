@@ -9,7 +9,7 @@ from auricle.checking.config import CheckConfig
 from auricle.config import Config
 from auricle.enhancers.chunks import ChunkConfig
 from auricle.enhancers.exploration import ExplorationConfig
-from auricle.files import is_plain_name
+from auricle.files import is_plain_name, is_uri
 from auricle.judging.panel import PanelConfig
 from auricle.learning.budget import FailureBudgetConfig
 from auricle.learning.config import LearnerConfig, LearnerPoolConfig
@@ -30,13 +30,31 @@ class RunSettings(Config):
     name: str = "run"
     """The run's name; its folder is `folder/name`."""
     folder: Path = Path("runs")
-    """Where run folders live."""
+    """Where run folders live: a path. A job works here, on the machine of its driver."""
+    store: str = ""
+    """A URI that fsspec knows, such as s3://BUCKET/runs, below which the run is kept, too: `--resume URI/NAME` goes on. Empty: none."""
+    store_timeout_s: PositiveFloat = 240.0
+    """Longest wait for the store when a run ends, in seconds; `ray job stop` has to wait longer (RAY_JOB_STOP_WAIT_TIME_S)."""
     seed: int = 0
     """Every random draw of the run comes from this number."""
     experiment: str = "auricle"
     """MLflow experiment."""
     tracking_uri: str = ""
     """MLflow tracking URI; empty: `sqlite:///FOLDER/mlflow.db`."""
+
+    @field_validator("folder")
+    @classmethod
+    def _is_a_path(cls, folder: Path) -> Path:
+        if ":/" in str(folder):
+            raise ValueError("a run works in a folder of its own machine; name the object store in run.store")
+        return folder
+
+    @field_validator("store")
+    @classmethod
+    def _is_a_uri(cls, store: str) -> str:
+        if store and not is_uri(store):
+            raise ValueError("give a URI, such as s3://BUCKET/runs or file:///FOLDER; a path belongs into run.folder")
+        return store
 
     @field_validator("name")
     @classmethod

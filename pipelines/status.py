@@ -7,7 +7,6 @@ import sys
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
-from pathlib import Path
 from typing import Any
 
 from auricle.config import read_toml
@@ -18,6 +17,7 @@ from pipelines.reporting.bottleneck import Bottleneck, averaged, find_bottleneck
 from pipelines.reporting.pools import JudgeState, PoolState, judges_of, pools_of
 from pipelines.reporting.status import lines_of
 from pipelines.run_folder import RunFolder
+from pipelines.run_store import run_at
 from pipelines.scaling import ScaleEvent, read_scaling
 from pipelines.settings import Settings
 
@@ -63,14 +63,15 @@ def main(argv: Sequence[str] | None = None) -> int:
         "How a run is doing: its step, what each pool and judge is doing and which holds the others up, failures, checkpoint, the ledger.",
         ["auricle status runs/demo", "watch auricle status runs/demo", "auricle status runs/demo --json"],
     )
-    parser.add_argument("run", type=Path, nargs="?", help="the run's folder, such as runs/demo")
+    parser.add_argument("run", nargs="?", help="the run's folder, such as runs/demo, or its URI in a store")
     parser.add_argument("--json", action="store_true", help="the same as one JSON object")
     return run_verb(parser, story, argv)
 
 
 def story(arguments: argparse.Namespace, settings: Settings) -> int:
     """Print the status of one run."""
-    status = read_status(RunFolder.open(arguments.run or settings.run.folder / settings.run.name), now_s=time.time())
+    with run_at(arguments.run or settings.run.folder / settings.run.name) as path:
+        status = read_status(RunFolder.open(path), now_s=time.time())
     print(json.dumps(asdict(status), allow_nan=False) if arguments.json else "\n".join(lines_of(status)))
     return EXIT_OK
 

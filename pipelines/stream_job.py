@@ -127,6 +127,7 @@ class StreamJob(ABC):
 
     def _take(self, message: StepReport | Committed) -> None:
         if isinstance(message, Committed):
+            self.run.publish(message.step)
             self.run.prune_checkpoints(self.size.keep_checkpoints, self._guard.measuring)
             if message.step % self.guard_settings.guard.every == 0 or message.step >= self.size.steps:
                 self._guard.measure(message.step, Path(message.folder))

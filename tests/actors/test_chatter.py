@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+from functools import partial
 from pathlib import Path
 
 from ray._private import worker as ray_worker
@@ -59,6 +60,23 @@ def test_the_raylets_warnings_are_no_lines_of_ours_but_a_death_is(tmp_path, caps
     assert "9 PYTHON worker" in kept
     assert "A worker died" in kept
     assert ray_worker.print_to_stdstream is before
+
+
+def test_what_workers_of_a_cluster_say_is_told_apart_line_by_line(tmp_path, capsys):
+    dispatcher = ray_worker.global_worker_stdstream_dispatcher
+    asked = partial(ray_worker.print_to_stdstream, ignore_prefix=False)
+    dispatcher.add_handler("ray_print_logs", asked)  # as ray.init(log_to_driver=True) does
+    about = {"pid": 7, "ip": "127.0.0.1", "is_err": True, "job": "01", "actor_name": None, "task_name": None, "localhost": ""}
+    try:
+        with chatter_to(tmp_path):
+            dispatcher.emit(about | {"lines": ["INFO replica 3 -- CALL judge OK 17.8ms", "ValueError: not a sound"]})
+        assert ("ray_print_logs", asked) in dispatcher.handlers
+    finally:
+        dispatcher.remove_handler("ray_print_logs")
+    shown = capsys.readouterr().err
+    assert "not a sound" in shown
+    assert "CALL judge" not in shown
+    assert "CALL judge" in (tmp_path / NAME).read_text()
 
 
 def test_nothing_to_say_makes_no_file(tmp_path):

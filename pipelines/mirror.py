@@ -1,0 +1,149 @@
+"""A run's folder kept in an object store, too: by one thread of the driver, so that neither stream nor learners wait for the store.
+
+    publish(step) --> newest step --> thread: plan -> put files -> put index -> remove what no index lists
+                      every minute: the books alone (so that `auricle status URI` sees the run going on)
+    close() --> the last step, samples and report --> wait, at most store_timeout_s
+
+Invariants
+- `publish` never blocks and never raises because of the store. Its faults are told once, and the next step or minute tries again.
+- What the index says was put before the index (`pipelines.run_store`); a kill anywhere leaves the run as of an earlier index.
+- A step is published when its checkpoint is complete and the lines of metrics before it are written, never earlier.
+- Checkpoints that are being put are not pruned (`uploading`).
+"""
+
+import logging
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, Self
+
+from auricle.errors import StoreError
+from auricle.object_store import ObjectStore
+from pipelines.run_store import INDEX, Stored, new_token, plan_upload, read_index, read_record, write_record
+from pipelines.settings import RunSettings
+
+if TYPE_CHECKING:
+    from pipelines.run_folder import RunFolder
+
+logger = logging.getLogger("auricle.mirror")
+
+EVERY_S = 60.0
+"""Pause between two looks at the books, in seconds."""
+RETRY_S = 1.0
+"""Pause between two tries when the run ends, or when a file went while it was put, in seconds."""
+
+_BEHIND = "{uri}: the store does not take the run ({error}). The run goes on in {folder}; what is missing is put once the store answers."
+_LEFT = (
+    "{uri} holds the run as of step {stored}, the folder is at step {step}: the store did not take the rest within run.store_timeout_s = "
+    "{limit_s:g} s. Go on from the folder: --resume {folder}"
+)
+
+
+class RunMirror:
+    """A context manager around a job; see the module's text. Only the driver of a job makes one, and one job at a time writes a run."""
+
+    def __init__(self, folder: Path, uri: str, step: int, *, close_timeout_s: float) -> None:
+        """step: of the folder's last checkpoint; 0: none. Raises StoreError where the store is ahead of the folder, or does not answer."""
+        self._folder, self._store, self._close_timeout_s = folder, ObjectStore(uri), close_timeout_s
+        self._step, self._stored_step = step, -1
+        self.uploading = {step}
+        self._known = self._what_is_there(step)
+        self._wake, self._closing, self._given_up = threading.Event(), threading.Event(), threading.Event()
+        self._told = False
+        self._thread = threading.Thread(target=self._run, name="run-mirror", daemon=True)
+
+    def __enter__(self) -> Self:
+        self._wake.set()
+        self._thread.start()
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        self.close()
+
+    def publish(self, step: int) -> None:
+        """The checkpoint of `step` is complete, and what was noted before it is written."""
+        self.uploading = self.uploading | {step}
+        self._step = step
+        self._wake.set()
+
+    def close(self) -> None:
+        """Put what is left. Says where the store stays behind. Harmless when called twice."""
+        if self._closing.is_set():
+            return
+        self._closing.set()
+        self._wake.set()
+        self._thread.join(self._close_timeout_s)
+        self._given_up.set()
+        if self._stored_step < self._step or self._thread.is_alive():
+            stored, limit_s = max(0, self._stored_step), self._close_timeout_s
+            logger.error(_LEFT.format(uri=self._store.uri, stored=stored, step=self._step, limit_s=limit_s, folder=self._folder))
+
+    def put(self) -> None:
+        """Bring the store up to the newest step published. Raises StoreError, or FileNotFoundError where a file went while it was put."""
+        step = self._step
+        upload = plan_upload(self._folder, step, self._known, new_token())
+        if upload.puts or step != self._stored_step:
+            for name, key in upload.puts.items():
+                self._store.upload(self._folder / name, key)
+            write_record(self._folder, self._store.uri, upload.files)  # what of it no index lists does not count
+            self._store.write(INDEX, upload.index())
+            gone = {one.key for one in self._known.values()} - {one.key for one in upload.files.values()}
+            self._known, self._stored_step = dict(upload.files), step
+            for key in gone:
+                self._store.remove(key)
+        self.uploading = {one for one in self.uploading if one > step}
+
+    def _run(self) -> None:
+        pause_s = EVERY_S
+        while True:
+            self._wake.wait(RETRY_S if self._closing.is_set() else pause_s)
+            self._wake.clear()
+            closing, pause_s = self._closing.is_set(), EVERY_S
+            if self._given_up.is_set():
+                return
+            try:
+                self.put()
+            except FileNotFoundError:  # the run wrote on meanwhile, and pruned
+                pause_s = RETRY_S
+            except (StoreError, OSError) as error:
+                if not self._told:
+                    logger.warning(_BEHIND.format(uri=self._store.uri, error=error, folder=self._folder))
+                self._told = True
+            else:
+                self._told = False
+                if closing:
+                    return
+
+    def _what_is_there(self, step: int) -> dict[str, Stored]:
+        """The files of the folder that the store's index lists. What is in no index, a broken upload, is removed."""
+        uri, record = self._store.uri, read_record(self._folder, self._store.uri)
+        listed: dict[str, Any] = {}
+        if self._store.read(INDEX) is not None:
+            index = read_index(self._store)
+            listed = index["objects"]
+            stored = index["checkpoints"].get("checkpoints/last.json", {"step": 0})["step"]
+            if not record or stored > step:
+                what = f"as of step {stored}, {self._folder} is at step {step}" if record else f"that is not the one in {self._folder}"
+                raise StoreError(f"{uri} holds a run {what}. Go on with --resume {uri}, or give another place (--set run.store=URI)")
+        keys = {one["key"] for one in listed.values()}
+        for key in [*self._store.keys("checkpoints"), *self._store.keys("ledger")]:
+            if key not in keys:
+                self._store.remove(key)
+        return {name: one for name, one in record.items() if name in listed and listed[name]["key"] == one.key}
+
+
+@contextmanager
+def mirrored(run: "RunFolder", settings: RunSettings) -> Iterator[None]:
+    """Keep the run in its store for the time of the `with` block; without one, do nothing. Raises StoreError."""
+    if not settings.store:
+        yield
+        return
+    checkpoint = run.last_checkpoint()
+    uri = f"{settings.store.rstrip('/')}/{run.path.name}"
+    with RunMirror(run.path, uri, checkpoint[0] if checkpoint else 0, close_timeout_s=settings.store_timeout_s) as run.mirror:
+        try:
+            yield
+        finally:
+            run.mirror = None

@@ -1,0 +1,229 @@
+"""A run in an object store: what lies there, and how it comes back into a folder.
+
+    URI/NAME/config.toml  metrics.jsonl  guard.jsonl  events.jsonl  ...   one object each, put anew when they grow
+    URI/NAME/checkpoints/step-000120-7d1c09ab/...  ledger/steps-000100-000120-7d1c09ab.parquet   never overwritten
+    URI/NAME/index.json                                                   put last: says of which objects the run consists
+
+Invariants:
+- A run is what index.json lists. Checkpoints and ledger parts have keys that are used once, so whatever was put before an upload broke off
+  is in no index, is never taken, and is removed by the next one.
+- The index is put when all that it lists is there; what an index before it listed goes after that. So at any moment one index holds.
+- The books (metrics, guard, events) may be newer than the index: resuming cuts back what lies beyond its checkpoint, as in a folder.
+"""
+
+import json
+import shutil
+import tempfile
+import uuid
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+from auricle.errors import ConfigError, StoreError
+from auricle.files import is_uri, replacing
+from auricle.ledger import part_range
+from auricle.object_store import ObjectStore
+
+INDEX = "index.json"
+CONFIG = "config.toml"
+RECORD = "stored.json"
+"""In the run's folder: which of its files are in the store, under which keys."""
+_NOT_STORED = {RECORD, ".lock", "frameworks.log", "report.html.tmp"}
+_POINTERS = ("checkpoints/last.json", "checkpoints/best.json")
+_ONCE = ("checkpoints", "ledger")
+"""Folders whose files are never overwritten in the store."""
+_DERIVED = "universal"
+"""A checkpoint rewritten for another number of ranks (actors.engine); it is made again where it is wanted."""
+
+
+@dataclass(frozen=True)
+class Stored:
+    """A file of the run as the store has it. mtime_ns: of the local file that it is a copy of."""
+
+    key: str
+    size: int
+    mtime_ns: int
+
+
+@dataclass(frozen=True)
+class Upload:
+    """What to put (path in the run's folder -> key), and what the index says afterwards. checkpoints: pointer's name -> its record."""
+
+    puts: Mapping[str, str]
+    files: Mapping[str, Stored]
+    checkpoints: Mapping[str, Any]
+
+    def index(self) -> bytes:
+        """The index's content."""
+        objects = {path: {"key": one.key, "size": one.size} for path, one in self.files.items()}
+        return json.dumps({"format": 1, "checkpoints": self.checkpoints, "objects": objects}, indent=1).encode()
+
+
+def plan_upload(folder: Path, step: int, known: Mapping[str, Stored], token: str) -> Upload:
+    """What has to be put so that the store holds the run as of its checkpoint of `step` (0: none yet).
+
+    known: what the store has. token: makes the keys of this upload its own. Reads the folder's names and sizes, nothing else.
+    """
+    checkpoints = {name: record for name in _POINTERS if (record := _pointer(folder / name, step))}
+    if step:
+        checkpoints[_POINTERS[0]] = {"step": step, "folder": f"step-{step:06d}"}
+    checkpoints = {name: record for name, record in checkpoints.items() if _is_there(folder / "checkpoints" / record["folder"])}
+    if step and _POINTERS[0] not in checkpoints:
+        raise FileNotFoundError(f"{folder}: the checkpoint of step {step} is gone")
+    wanted = {record["folder"] for record in checkpoints.values()}
+    files: dict[str, Stored] = {}
+    puts: dict[str, str] = {}
+    for path in sorted(folder.rglob("*")):
+        name = path.relative_to(folder).as_posix()
+        if not _belongs(name, wanted, step) or not path.is_file():
+            continue
+        state, before = state_of(path), known.get(name)
+        if before is not None and (before.size, before.mtime_ns) == state:
+            files[name] = before
+        else:
+            puts[name] = key_of(name, token)
+            files[name] = Stored(puts[name], *state)
+    return Upload(puts, files, checkpoints)
+
+
+def key_of(name: str, token: str) -> str:
+    """The key of a file of the run. Those that stand for ever have the token in it: before the suffix, or behind the checkpoint's name."""
+    parts = PurePosixPath(name).parts
+    if not _stands(name):
+        return name
+    if len(parts) == 2:
+        return f"{parts[0]}/{PurePosixPath(name).stem}-{token}{PurePosixPath(name).suffix}"
+    return "/".join([parts[0], f"{parts[1]}-{token}", *parts[2:]])
+
+
+def new_token() -> str:
+    """For the keys of one upload."""
+    return uuid.uuid4().hex[:8]
+
+
+def read_record(folder: Path, uri: str) -> dict[str, Stored]:
+    """Which files of the folder are in the store at `uri`; empty where the folder knows nothing of it."""
+    path = folder / RECORD
+    record = json.loads(path.read_text()) if path.exists() else {}
+    return {name: Stored(**one) for name, one in record["files"].items()} if record.get("uri") == uri else {}
+
+
+def write_record(folder: Path, uri: str, files: Mapping[str, Stored]) -> None:
+    """Note it, atomically."""
+    _write(folder / RECORD, json.dumps({"uri": uri, "files": {name: asdict(one) for name, one in files.items()}}))
+
+
+def read_index(store: ObjectStore) -> dict[str, Any]:
+    """The run's index. Raises StoreError where there is none."""
+    content = store.read(INDEX)
+    if content is None:
+        raise StoreError(f"{store.uri}: no run there (no {INDEX}); give the URI of a run, such as s3://BUCKET/runs/demo")
+    try:
+        index = json.loads(content)
+        return {"checkpoints": index["checkpoints"], "objects": {str(path): dict(one) for path, one in index["objects"].items()}}
+    except (ValueError, KeyError, TypeError) as error:
+        raise StoreError(f"{store.uri}/{INDEX}: cannot be read ({error!r})") from error
+
+
+def fetch(store: ObjectStore, folder: Path, *, checkpoints: bool = True) -> Path:
+    """Make `folder` the run that the store holds, whatever stood there before; returns it. What it has already is not fetched again.
+
+    checkpoints: False makes empty folders of them, for looking at the run. While it is under way, and after it broke off, the folder is no
+    run: its config.toml comes last.
+    """
+    index = read_index(store)
+    objects: dict[str, dict[str, Any]] = index["objects"]
+    if stray := [path for path in objects if PurePosixPath(path).is_absolute() or ".." in PurePosixPath(path).parts]:
+        raise StoreError(f"{store.uri}/{INDEX} lists {stray[0]!r}, which leads out of the run's folder")
+    known = read_record(folder, store.uri)
+    if not known and (folder / CONFIG).exists():
+        raise ConfigError(f"{folder} holds a run that is not the one at {store.uri}; let it be fetched elsewhere (--set run.folder=PATH)")
+    for name in (CONFIG, *_POINTERS):
+        (folder / name).unlink(missing_ok=True)
+    _remove_others(folder, set(objects))
+    files = {
+        name: _fetched(store, folder, name, one, known.get(name))
+        for name, one in objects.items()
+        if name != CONFIG and (checkpoints or not name.startswith("checkpoints/"))
+    }
+    for name, record in index["checkpoints"].items():
+        (folder / "checkpoints" / record["folder"]).mkdir(parents=True, exist_ok=True)
+        _write(folder / name, json.dumps(record, indent=1))
+    files[CONFIG] = _fetched(store, folder, CONFIG, objects[CONFIG], None)
+    write_record(folder, store.uri, files)
+    return folder
+
+
+def require_free(uri: str) -> None:
+    """For a new run. Raises ConfigError where a run stands at `uri` already."""
+    if ObjectStore(uri).read(INDEX) is not None:
+        raise ConfigError(f"{uri}: a run stands there already; resume it (--resume {uri}), or give another name (--set run.name=NAME)")
+
+
+@contextmanager
+def run_at(place: str | Path) -> Iterator[Path]:
+    """The folder of a run for looking at it: itself, or a passing copy, without weights, of one in a store."""
+    if not is_uri(place):
+        yield Path(place)
+        return
+    store = ObjectStore(str(place))
+    with tempfile.TemporaryDirectory(prefix="auricle-") as passing:
+        yield fetch(store, Path(passing) / store.uri.rpartition("/")[2], checkpoints=False)
+
+
+def _pointer(path: Path, step: int) -> dict[str, Any] | None:
+    """A pointer's record, where it names a checkpoint that is not beyond `step`."""
+    record = json.loads(path.read_text()) if path.exists() else None
+    return record if record and record["step"] <= step else None
+
+
+def _is_there(checkpoint: Path) -> bool:
+    return any(path.is_file() for path in checkpoint.rglob("*"))
+
+
+def _belongs(name: str, checkpoints: set[str], step: int) -> bool:
+    parts = PurePosixPath(name).parts
+    if name in _NOT_STORED or name in _POINTERS or any(part.startswith(".") or part.endswith(".tmp") for part in parts):
+        return False
+    if parts[0] == "checkpoints":
+        return len(parts) > 2 and parts[1] in checkpoints and _DERIVED not in parts
+    if parts[0] == "ledger" and name.endswith(".parquet"):
+        return part_range(Path(name))[1] <= step
+    return True
+
+
+def _stands(name: str) -> bool:
+    """Whether a file is written once, and never again under its name in the store."""
+    parts = PurePosixPath(name).parts
+    return parts[0] in _ONCE and not (len(parts) == 2 and name.endswith(".json"))
+
+
+def _fetched(store: ObjectStore, folder: Path, name: str, listed: Mapping[str, Any], has: Stored | None) -> Stored:
+    """The file in place: left where it is the object already. A book may have grown since the index was put."""
+    target = folder / name
+    if has is None or has.key != listed["key"] or not target.is_file() or state_of(target) != (has.size, has.mtime_ns):
+        store.download(listed["key"], target, listed["size"] if _stands(name) else None)
+    return Stored(listed["key"], *state_of(target))
+
+
+def state_of(path: Path) -> tuple[int, int]:
+    """Size and time of last change: another of either is another content."""
+    state = path.stat()
+    return state.st_size, state.st_mtime_ns
+
+
+def _write(path: Path, text: str) -> None:
+    with replacing(path) as temporary:
+        temporary.write_text(text)
+
+
+def _remove_others(folder: Path, listed: set[str]) -> None:
+    for path in folder.rglob("*"):
+        name = path.relative_to(folder).as_posix()
+        if path.is_file() and name not in listed and name not in _NOT_STORED:
+            path.unlink()
+    for path in (folder / "checkpoints").glob("*/"):
+        if not any(name.startswith(f"checkpoints/{path.name}/") for name in listed):
+            shutil.rmtree(path)
