@@ -158,7 +158,9 @@ def disturb(fault: Fault, trial: Trial, row: Row, repeats: int, rng: random.Rand
     row.statuses = trial.statuses
     for number in range(1 if fault.once else repeats):
         wanted = trial.finished() + rng.randint(2, 4)
-        trial.until(f"step {wanted}", lambda wanted=wanted: trial.finished() >= wanted)
+        there = trial.until(f"step {wanted}", lambda wanted=wanted: trial.finished() >= wanted and whole(fault, trial), may_end=number > 0)
+        if not there:  # the run was done before what the fault is about was there again
+            break
         time.sleep(rng.uniform(0, 0.5))
         reached, moment = trial.finished(), time.time()
         fault.inject(trial)
@@ -178,6 +180,11 @@ def disturb(fault: Fault, trial: Trial, row: Row, repeats: int, rng: random.Rand
     trial.ended()
 
 
+def whole(fault: Fault, trial: Trial) -> bool:
+    """Whether all is there that a fault is about."""
+    return fault.pool is None or len(trial.find(fault.pool[0])) >= fault.pool[1]
+
+
 def recovered(trial: Trial, injection: Injection, moment: float) -> Injection:
     """Wait until the run is over the fault."""
     beyond = injection.step + STALENESS + 1
@@ -189,7 +196,7 @@ def recovered(trial: Trial, injection: Injection, moment: float) -> Injection:
         return next((record["time_s"] for record in after if record["step"] >= beyond), None)
 
     through = trial.until(f"step {beyond} after the fault", over)
-    return replace(injection, next_step_s=round(min(first) - moment, 2), through_s=round(through - moment, 2))
+    return replace(injection, next_step_s=round(first[0] - moment, 2), through_s=round(through - moment, 2))
 
 
 def judge_row(fault: Fault, row: Row, run: Path, reference: Path, steps: int) -> None:

@@ -11,18 +11,18 @@ from benchmarks.chaos_nodes import SETTINGS as ON_NODES
 from benchmarks.chaos_run import ChaosError, Trial, stop, wake
 
 PROCESSES = {
-    "rollout": ("a rollout stage actor", "MapBatches(RolloutStage)"),
-    "reward-client": ("a reward client", "MapBatches(RewardStage)"),
-    "judge": ("a judge's replica", ":probe"),
-    "panel": ("the Panel's replica", ":Panel"),
-    "learner": ("a learner rank", "ray::LearnerRank"),
-    "store": ("the weight store", "ray::WeightStore"),
-    "coordinator": ("the coordinator, which keeps the ledger", "ray::RunCoordinator"),
-    "controller": ("Serve's controller", "ray::ServeController"),
-    "guard": ("the guard's meter", "ray::GuardMeter"),
-    "split": ("Ray Data's split coordinator", "ray::SplitCoordinator"),
+    "rollout": ("a rollout stage actor", "MapBatches(RolloutStage)", 2),
+    "reward-client": ("a reward client", "MapBatches(RewardStage)", 2),
+    "judge": ("a judge's replica", ":probe", 2),
+    "panel": ("the Panel's replica", ":Panel", 1),
+    "learner": ("a learner rank", "ray::LearnerRank", 2),
+    "store": ("the weight store", "ray::WeightStore", 1),
+    "coordinator": ("the coordinator, which keeps the ledger", "ray::RunCoordinator", 1),
+    "controller": ("Serve's controller", "ray::ServeController", 1),
+    "guard": ("the guard's meter", "ray::GuardMeter", 1),
+    "split": ("Ray Data's split coordinator", "ray::SplitCoordinator", 1),
 }
-"""Processes of a run by the word of a fault: what it is, and what its title holds."""
+"""Processes of a run by the word of a fault: what it is, what its title holds, and how many there are of it."""
 
 LISTENER = (
     "{name='listener', min_replicas=2, max_replicas=2, deadline_s=60, options={ask=['rate']}}"  # vLLM's engine in the replica's process
@@ -34,6 +34,7 @@ SLOWER = ("reward.timeout_s=100", "finetune.step_timeout_s=150")
 class Fault:
     """inject: what is done. cure: undoes it, `lasts_s` later; None: never.
 
+    pool: the title and number of the processes that have to be there before it strikes. once: not again in this run.
     ends: the job is to end by it (and is resumed); stops: it is to stop of itself, with exit status 1, and that is right.
     drops: rows may be dropped, so that the end weights are others. nodes: it needs a cluster of several nodes.
     """
@@ -43,6 +44,7 @@ class Fault:
     inject: Callable[[Trial], None]
     cure: Callable[[Trial], None] | None = None
     lasts_s: float = 0.0
+    pool: tuple[str, int] | None = None
     settings: tuple[str, ...] = ()
     judges: str = ""
     judge_more: str = ""
@@ -64,7 +66,7 @@ def catalogue() -> dict[str, Fault]:
     faults = [kill(word) for word in PROCESSES]
     for word in ("learner", "rollout", "judge"):
         faults += [hang(word, lasts_s=6.0), hang(word, lasts_s=0.0)]
-    faults.append(hang("learner", lasts_s=100.0, name="stop-learner-late"))
+    faults.append(hang("learner", lasts_s=150.0, name="stop-learner-late"))
     faults += [
         Fault("slow-judge", "judges ten times slower for 8 s", moody("slow 10"), moody(""), lasts_s=8.0),
         Fault(
@@ -93,17 +95,22 @@ def catalogue() -> dict[str, Fault]:
 
 def kill(word: str) -> Fault:
     """SIGKILL of a process."""
-    about, title = PROCESSES[word]
-    return Fault(f"kill-{word}", f"SIGKILL of {about}", lambda trial: trial.find(title).kill())
+    about, title, number = PROCESSES[word]
+    return Fault(f"kill-{word}", f"SIGKILL of {about}", lambda trial: trial.youngest(title).kill(), pool=(title, number))
+
+
+def kill_listener(trial: Trial) -> None:
+    """SIGKILL of a replica, and with it of the vLLM engine in it."""
+    trial.youngest(":listener").kill()
 
 
 def hang(word: str, *, lasts_s: float, name: str = "") -> Fault:
     """SIGSTOP of a process, and SIGCONT after a while or (0) never."""
-    about, title = PROCESSES[word]
+    about, title, number = PROCESSES[word]
     stopped = []
 
     def inject(trial: Trial) -> None:
-        stopped.append(trial.find(title))
+        stopped.append(trial.youngest(title))
         stop(stopped[-1])
 
     def cure(trial: Trial) -> None:
@@ -116,7 +123,9 @@ def hang(word: str, *, lasts_s: float, name: str = "") -> Fault:
         inject,
         None if for_ever else cure,
         lasts_s=lasts_s,
+        pool=(title, number),
         drops=for_ever and word == "judge",
+        once=for_ever and word == "judge",  # Serve needs longer to replace it than the run to end
     )
 
 

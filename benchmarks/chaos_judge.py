@@ -17,7 +17,7 @@ class MoodOptions(Config):
 
     mood: str = ""
     """A file with `slow FACTOR` or `unparsable SHARE` in it; empty: always well."""
-    clip_s: float = 0.05
+    clip_s: float = 0.1
     """Time for one clip when it is well, in seconds."""
 
 

@@ -50,9 +50,9 @@ SETTINGS = (
     "guard.scenes=2",
     "guard.metrics=['si_sdr']",
     "check.enforce=false",  # the judge is a measurement, not an ear
-    # Deadlines inside one another, as short as a busy machine allows: what hangs is found in a minute.
+    # Deadlines inside one another, as short as a busy machine allows: what hangs is found within two minutes.
     "reward.timeout_s=40",
-    "finetune.step_timeout_s=60",
+    "finetune.step_timeout_s=90",
     "finetune.call_timeout_s=50",
     "rollout.gate_timeout_s=300",
     "learner_pool.call_timeout_s=400",
@@ -188,7 +188,7 @@ class Trial:
                 raise ChaosError(f"{what}: the job ended with {self.process and self.process.poll()}; see {self.log}")
             if time.monotonic() > deadline:
                 raise ChaosError(f"{what}: nothing within {self.timeout_s:g} s; see {self.log} and {self.run}")
-            time.sleep(0.05)
+            time.sleep(0.1)
         return found
 
     def ended(self) -> int:
@@ -198,13 +198,18 @@ class Trial:
         self.statuses.append(self.process.returncode)
         return self.process.returncode
 
-    def find(self, title: str) -> psutil.Process:
-        """The youngest process of the run whose title holds `title`."""
+    def find(self, title: str) -> list[psutil.Process]:
+        """The run's processes whose titles hold `title` and that are not stopped, the youngest last."""
         self._note_processes()
-        found = [process for process in self._processes() if title in _title(process)]
+        found = [process for process in self._processes() if title in _title(process) and _moves(process)]
+        return sorted(found, key=lambda process: process.create_time())
+
+    def youngest(self, title: str) -> psutil.Process:
+        """The youngest of them. Raises ChaosError where there is none."""
+        found = self.find(title)
         if not found:
-            raise ChaosError(f"no process called {title} below this one")
-        return max(found, key=lambda process: process.create_time())
+            raise ChaosError(f"no process of the run is called {title}; see {self.log}")
+        return found[-1]
 
     def kill_all(self) -> None:
         """SIGKILL the job and all that it started."""
@@ -253,6 +258,13 @@ def _title(process: psutil.Process) -> str:
         return " ".join(process.cmdline()).strip()
     except psutil.Error:
         return ""
+
+
+def _moves(process: psutil.Process) -> bool:
+    try:
+        return process.status() not in (psutil.STATUS_STOPPED, psutil.STATUS_ZOMBIE, psutil.STATUS_DEAD)
+    except psutil.NoSuchProcess:
+        return False
 
 
 def _alive(pid: int, born: float) -> psutil.Process | None:
