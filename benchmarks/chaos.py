@@ -18,20 +18,22 @@ import statistics
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
+from typing import Any
 
 from rich.console import Console
 from rich.table import Table
 
+from actors.coordinator import checkpoint_folder
 from benchmarks.chaos_faults import Fault, catalogue, cure_later
 from benchmarks.chaos_nodes import Nodes
-from benchmarks.chaos_run import JUDGE, STALENESS, Books, ChaosError, Trial, books, difference, make_workplace
+from benchmarks.chaos_run import JUDGE, STALENESS, Books, ChaosError, Trial, books, differing_books, differing_weights, make_workplace
 from pipelines.run_folder import RunFolder
 
-STEPS_A_REPEAT = 8
+STEPS_A_FAULT = 8
 DISK_MIB = 48
 HEADS = ("fault", "at step (s)", "next step s: median, max", "through s", "lost", "twice", "same weights", "exit", "restarts")
 
@@ -45,12 +47,17 @@ EXAMPLES = """examples:
 
 @dataclass(frozen=True)
 class Injection:
-    """One fault: after how many finished steps and seconds of the run, and the seconds to the two steps (see the module's text)."""
+    """One fault: after how many finished steps and seconds of the run, and the seconds to the two steps (see the module's text).
+
+    restarts: phases begun again meanwhile. differs: in what the next checkpoint is not the undisturbed run's.
+    """
 
     step: int
     after_s: float
     next_step_s: float | None = None
     through_s: float | None = None
+    restarts: int = 0
+    differs: str = ""
 
 
 @dataclass
@@ -59,15 +66,18 @@ class Row:
 
     name: str
     about: str
-    steps: int
     injections: list[Injection] = field(default_factory=list)
     statuses: list[int] = field(default_factory=list)
     books: Books | None = None
     weights: str = ""
-    restarts: int = 0
     left_over: list[str] = field(default_factory=list)
-    minutes: float = 0.0
     faults: list[str] = field(default_factory=list)
+
+    @classmethod
+    def read(cls, values: Mapping[str, Any]) -> "Row":
+        """As it was written."""
+        injections = [Injection(**one) for one in values["injections"]]
+        return cls(**{**values, "injections": injections, "books": values["books"] and Books(**values["books"])})
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -81,100 +91,90 @@ def main(argv: Sequence[str] | None = None) -> int:
     output = arguments.output.absolute()
     output.mkdir(parents=True, exist_ok=True)
     make_workplace(output / "workplace")
-    rows = [kept(output, known[name], arguments) or tried(known[name], output, arguments) for name in names]
+    plans = [[name for name in names if known[name].together]] if arguments.together else []
+    plans += [[name] for name in names if name not in (plans[0] if plans else [])]
+    rows = [row for plan in plans if plan for row in tried([known[name] for name in plan], output, arguments)]
     table(rows)
     print(f"run folders, logs and results: {output}")
     return int(any(row.faults for row in rows))
 
 
-def kept(output: Path, fault: Fault, arguments: argparse.Namespace) -> Row | None:
-    """The result that is there already, where it is one of as many repeats."""
-    path = output / f"{fault.name}.json"
-    if not path.exists():
-        return None
-    values = json.loads(path.read_text())
-    if values["steps"] != steps_of(arguments):
-        return None
-    injections = [Injection(**one) for one in values.pop("injections")]
-    found = values.pop("books")
-    return Row(**values, injections=injections, books=found and Books(**found))
-
-
-def steps_of(arguments: argparse.Namespace) -> int:
-    """As many as it takes for all repeats."""
-    return 5 + STEPS_A_REPEAT * arguments.repeats
-
-
-def tried(fault: Fault, output: Path, arguments: argparse.Namespace) -> Row:
-    """One fault's run, and what became of it."""
-    steps = steps_of(arguments)
-    reference = undisturbed(fault, output, steps)
-    row, began = Row(fault.name, fault.about, steps), time.monotonic()
-    shutil.rmtree(output / fault.name, ignore_errors=True)  # of an attempt that was broken off
-    say(f"{fault.name}: {fault.about}")
-    with Nodes() if fault.nodes else nullcontext() as nodes, disk(output) if fault.disk else nullcontext(output) as folder:
-        trial = trial_of(fault, output, folder, steps, nodes)
+def tried(faults: Sequence[Fault], output: Path, arguments: argparse.Namespace) -> list[Row]:
+    """One run with these faults in it, and what became of each of them; kept where it is there already."""
+    name = faults[0].name if len(faults) == 1 else f"together-{arguments.seed}"
+    result = output / f"{name}.json"
+    if result.exists():
+        return [Row.read(values) for values in json.loads(result.read_text())]
+    rng, first = random.Random(f"{arguments.seed} {name}"), faults[0]
+    order = [fault for _ in range(1 if first.once else arguments.repeats) for fault in rng.sample(faults, len(faults))]
+    steps = 6 + STEPS_A_FAULT * len(order)
+    reference = undisturbed(first, output, steps)
+    rows, began = {fault.name: Row(fault.name, fault.about) for fault in faults}, time.monotonic()
+    shutil.rmtree(output / name, ignore_errors=True)  # of an attempt that was broken off
+    with Nodes() if first.nodes else nullcontext() as nodes, disk(output) if first.disk else nullcontext(output) as folder:
         if folder is None:
-            row.faults.append("not tried: a disk of its own needs root (a tmpfs is mounted)")
-            return row
+            say(f"{name}: not tried; a disk of its own needs root (a tmpfs is mounted)")
+            return []
+        trial = Trial(output / "workplace", folder, name, steps, first.settings, first.judges, nodes)
+        trial.judges = first.judges or JUDGE.format(mood=trial.mood, more=first.judge_more)
         try:
-            disturb(fault, trial, row, arguments.repeats, random.Random(f"{arguments.seed} {fault.name}"))
+            disturb(order, trial, rows, rng, reference)
+            broken = ""
         except ChaosError as error:
-            row.faults.append(str(error))
+            broken = str(error)
             trial.kill_all()
-        row.left_over = trial.left_over()
-        if fault.disk:
+        left_over = trial.left_over()
+        if first.disk:
             subprocess.run(["cp", "-r", str(trial.run), str(trial.log), str(output)], check=True)
-    judge_row(fault, row, output / fault.name, reference, steps)
-    row.minutes = (time.monotonic() - began) / 60
-    (output / f"{fault.name}.json").write_text(json.dumps(asdict(row), indent=1))
-    say(f"{fault.name}: {'; '.join(row.faults) if row.faults else 'all holds'} ({row.minutes:.1f} minutes)")
-    return row
-
-
-def trial_of(fault: Fault, output: Path, folder: Path | None, steps: int, nodes: Nodes | None) -> Trial:
-    """The run that a fault is tried on."""
-    trial = Trial(output / "workplace", folder or output, fault.name, steps, fault.settings, fault.judges, nodes)
-    return trial if fault.judges else replace(trial, judges=JUDGE.format(mood=trial.mood, more=fault.judge_more))
+    for fault in faults:
+        judge_row(fault, rows[fault.name], output / name, reference, steps, trial.statuses, left_over, broken)
+    result.write_text(json.dumps([asdict(row) for row in rows.values()], indent=1))
+    say(f"{name}: {'; '.join({what for row in rows.values() for what in row.faults}) or 'all holds'} ({minutes(began)})")
+    return list(rows.values())
 
 
 def undisturbed(fault: Fault, output: Path, steps: int) -> Path:
-    """The run to compare with; made where it is not there yet."""
-    name = f"{fault.reference}-{steps}"
-    if not (output / name / "report.html").exists():
-        say(f"{name}: {steps} steps, to compare with")
-        shutil.rmtree(output / name, ignore_errors=True)
-        trial = Trial(output / "workplace", output, name, steps, judges=fault.judges)
-        trial.start()
-        if trial.ended():
-            raise ChaosError(f"the undisturbed run ended with {trial.statuses[-1]}; see {trial.log}")
+    """The run to compare with: as long at least, with all its checkpoints; made where it is not there yet."""
+    for run in sorted(output.glob(f"{fault.reference}-*")):
+        if run.is_dir() and (run / "report.html").exists() and checkpoint_folder(run, steps).is_dir():
+            return run
+    name, began = f"{fault.reference}-{steps}", time.monotonic()
+    shutil.rmtree(output / name, ignore_errors=True)
+    trial = Trial(output / "workplace", output, name, steps, fault.settings, fault.judges)
+    trial.judges = fault.judges or JUDGE.format(mood="", more="")
+    trial.start()
+    if trial.ended():
+        raise ChaosError(f"the undisturbed run ended with {trial.statuses[-1]}; see {trial.log}")
+    say(f"{name}: to compare with ({minutes(began)})")
     return output / name
 
 
-def disturb(fault: Fault, trial: Trial, row: Row, repeats: int, rng: random.Random) -> None:
-    """Start the run, disturb it, and see it to its end."""
+def disturb(order: Sequence[Fault], trial: Trial, rows: Mapping[str, Row], rng: random.Random, reference: Path) -> None:
+    """Start the run, disturb it by one fault after the other, and see it to its end."""
     began = time.time()
     trial.start()
-    row.statuses = trial.statuses
-    for number in range(1 if fault.once else repeats):
+    for number, fault in enumerate(order):
         wanted = trial.finished() + rng.randint(2, 4)
-        there = trial.until(f"step {wanted}", lambda wanted=wanted: trial.finished() >= wanted and whole(fault, trial), may_end=number > 0)
-        if not there:  # the run was done before what the fault is about was there again
+        what = f"step {wanted} and all of {fault.pool}"
+        if not trial.until(what, lambda w=wanted, f=fault: trial.finished() >= w and whole(f, trial), may_end=number > 0):  # type: ignore[misc]
+            say(f"{fault.name}: the run was done before all of {fault.pool} were there again")
             break
         time.sleep(rng.uniform(0, 0.5))
-        reached, moment = trial.finished(), time.time()
+        reached, moment, restarts = trial.finished(), time.time(), trial.restarts()
         fault.inject(trial)
         cured = None if fault.ends else cure_later(fault, trial)
-        say(f"{fault.name}: {number + 1} of {repeats}, after {reached} steps and {moment - began:.0f} s")
+        say(f"{number + 1} of {len(order)}: {fault.name}, after {reached} steps and {moment - began:.0f} s")
         if fault.ends:
             trial.ended()
             if fault.cure:
                 fault.cure(trial)
             trial.resume()
-        row.injections.append(Injection(reached, round(moment - began, 1)))
+        injection = Injection(reached, round(moment - began, 1))
         if not fault.stops:
-            row.injections[-1] = recovered(trial, row.injections[-1], moment)
-            say(f"{fault.name}: next step {row.injections[-1].next_step_s:.1f} s, through {row.injections[-1].through_s:.1f} s later")
+            injection = recovered(trial, injection, moment, reference)
+            injection = replace(injection, restarts=trial.restarts() - restarts)
+            say(f"  next step {injection.next_step_s:.1f} s, through {injection.through_s:.1f} s later; {injection}")
+        rows[fault.name].injections.append(injection)
         if cured:
             cured.join()
     trial.ended()
@@ -185,8 +185,8 @@ def whole(fault: Fault, trial: Trial) -> bool:
     return fault.pool is None or len(trial.find(fault.pool[0])) >= fault.pool[1]
 
 
-def recovered(trial: Trial, injection: Injection, moment: float) -> Injection:
-    """Wait until the run is over the fault."""
+def recovered(trial: Trial, injection: Injection, moment: float, reference: Path) -> Injection:
+    """Wait until the run is over the fault, and has written a checkpoint that holds steps made wholly after it."""
     beyond = injection.step + STALENESS + 1
     first: list[float] = []
 
@@ -195,26 +195,46 @@ def recovered(trial: Trial, injection: Injection, moment: float) -> Injection:
         first.extend(record["time_s"] for record in after[:1])
         return next((record["time_s"] for record in after if record["step"] >= beyond), None)
 
+    def checkpoint() -> Any:
+        found = RunFolder(trial.run).last_checkpoint()
+        return found if found and found[0] > beyond else None
+
     through = trial.until(f"step {beyond} after the fault", over)
-    return replace(injection, next_step_s=round(first[0] - moment, 2), through_s=round(through - moment, 2))
+    step, _ = trial.until(f"a checkpoint beyond step {beyond}", checkpoint, may_end=True) or (0, None)
+    return replace(
+        injection,
+        next_step_s=round(first[0] - moment, 2),
+        through_s=round(through - moment, 2),
+        differs=differing_weights(trial.run, reference, step) if step else "",
+    )
 
 
-def judge_row(fault: Fault, row: Row, run: Path, reference: Path, steps: int) -> None:
+def judge_row(
+    fault: Fault, row: Row, run: Path, reference: Path, steps: int, statuses: Sequence[int], left_over: Sequence[str], broken: str
+) -> None:
     """Whether everything holds that has to."""
+    row.statuses, row.left_over = list(statuses), list(left_over)
+    row.faults += [broken] if broken else []
     row.books = books(run, None if fault.stops else steps)
-    row.restarts = sum("beginning again" in record["event"] for record in RunFolder(run).lines("events.jsonl"))
     if row.books.lost or row.books.twice or row.books.faults:
         row.faults.append(f"ledger: lost {row.books.lost}, twice {row.books.twice} {'; '.join(row.books.faults)}".strip())
     wanted = 1 if fault.stops else 0
-    if not row.statuses or row.statuses[-1] != wanted or (fault.ends and 0 in row.statuses[:-1]):
+    if not statuses or statuses[-1] != wanted or (fault.ends and 0 in statuses[:-1]):
         row.faults.append(f"exit statuses {row.statuses}, the last should be {wanted}")
     if row.books.dropped and fault.drops:
         row.weights = f"n/a: {row.books.dropped} rows dropped"
         return
-    differs = difference(run, reference)
+    differs = next((one.differs for one in row.injections if one.differs), "") or differing_weights(run, reference, steps)
     row.weights = f"NO: {differs}" if differs else "yes"
     if differs:
         row.faults.append(f"not the undisturbed run's: {differs}; {row.books.dropped} rows dropped {row.books.reasons or ''}".rstrip())
+    elif told := differing_books(run, reference, steps):
+        row.faults.append(f"not the undisturbed run's: {told}")
+
+
+def minutes(began: float) -> str:
+    """Since a moment of the monotonic clock."""
+    return f"{(time.monotonic() - began) / 60:.1f} minutes"
 
 
 @contextmanager
@@ -240,7 +260,8 @@ def table(rows: Sequence[Row]) -> None:
         through = [one.through_s for one in row.injections if one.through_s is not None]
         ledger = [str(row.books.lost), str(row.books.twice)] if row.books else ["?", "?"]
         statuses = " ".join(map(str, row.statuses))
-        shown.add_row(row.name, at, spread(next_steps), spread(through), *ledger, row.weights, statuses, str(row.restarts))
+        restarts = " ".join(str(one.restarts) for one in row.injections)
+        shown.add_row(row.name, at, spread(next_steps), spread(through), *ledger, row.weights, statuses, restarts)
     Console().print(shown)
     for row in rows:
         for fault in row.faults:
@@ -270,6 +291,9 @@ def _arguments(known: dict[str, Fault], argv: Sequence[str] | None) -> argparse.
     )
     parser.add_argument("--faults", default="", metavar="A,B", help="only these, in this order (default: all)")
     parser.add_argument("--repeats", type=int, default=3, help="how often each fault strikes (default 3)")
+    parser.add_argument(
+        "--together", action="store_true", help="those that need no run of their own, one after another in one run: quicker"
+    )
     parser.add_argument("--seed", type=int, default=0, help="of the moments at which they strike (default 0)")
     parser.add_argument("--output", type=Path, default=Path("runs/chaos"), help="folder for run folders and results (default runs/chaos)")
     return parser.parse_args(argv)

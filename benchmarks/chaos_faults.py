@@ -56,6 +56,11 @@ class Fault:
     disk: bool = False
 
     @property
+    def together(self) -> bool:
+        """Whether it can share a run with others: it asks for nothing of its own, and leaves no trace in the weights."""
+        return not (self.settings or self.judges or self.nodes or self.disk or self.drops or self.ends)
+
+    @property
     def reference(self) -> str:
         """The undisturbed run to compare with."""
         return "undisturbed-listener" if self.judges else "undisturbed"

@@ -22,6 +22,7 @@ import psutil
 import torch
 from safetensors.numpy import load_file
 
+from actors.coordinator import checkpoint_folder
 from auricle.audio import write_audio
 from auricle.enhancers.checkpoint import save_enhancer
 from auricle.enhancers.registry import build_enhancer
@@ -40,6 +41,7 @@ SETTINGS = (
     f"finetune.scenes_per_step={SCENES_PER_STEP}",
     f"finetune.samples_per_scene={SAMPLES}",
     "finetune.samples=0",
+    "finetune.keep_checkpoints=1000",  # each is compared with the undisturbed run's
     "rollout.clip_s=1.0",
     "rollout.actors=2",
     "reward.clients=2",
@@ -106,20 +108,20 @@ def books(run: Path, steps: int | None) -> Books:
     return Books(lost, sum(ids.values()) - len(ids), sums.dropped, sums.reasons, sums.faults)
 
 
-def difference(run: Path, other: Path) -> str:
-    """Where the end weights of two runs, or their ledgers, differ; empty where they are the same to the bit."""
-    try:
-        folders = [RunFolder(path).last_checkpoint() for path in (run, other)]
-    except AuricleError as error:
-        return str(error)
-    if None in folders or folders[0][0] != folders[1][0]:  # type: ignore[index]
-        return f"last checkpoints: {[found and found[0] for found in folders]}"
-    mine, theirs = (load_file(found[1] / "enhancer" / "model.safetensors") for found in folders if found)
-    weights = [name for name in mine.keys() | theirs.keys() if not np.array_equal(mine.get(name), theirs.get(name))]  # type: ignore[arg-type]
-    if weights:
-        return f"{len(weights)} of {len(theirs)} tensors"
-    same = read(run / "ledger").select(TOLD).to_pylist() == read(other / "ledger").select(TOLD).to_pylist()
-    return "" if same else "the ledger alone"
+def differing_weights(run: Path, other: Path, step: int) -> str:
+    """How the weights of two runs' checkpoints of one step differ; empty where they are the same to the bit."""
+    paths = [checkpoint_folder(path, step) / "enhancer" / "model.safetensors" for path in (run, other)]
+    if missing := [str(path) for path in paths if not path.exists()]:
+        return f"step {step}: no {missing[0]}"
+    mine, theirs = (load_file(path) for path in paths)
+    names = [name for name in mine.keys() | theirs.keys() if not np.array_equal(mine.get(name), theirs.get(name))]  # type: ignore[arg-type]
+    return f"step {step}: {len(names)} of {len(theirs)} tensors" if names else ""
+
+
+def differing_books(run: Path, other: Path, steps: int) -> str:
+    """The first rollout of which two ledgers tell different things; empty where there is none."""
+    mine, theirs = ([row for row in read(path / "ledger").select(TOLD).to_pylist() if row["step"] < steps] for path in (run, other))
+    return next((f"the ledger says {left} and {right}" for left, right in zip(mine, theirs, strict=False) if left != right), "")
 
 
 @dataclass
@@ -170,6 +172,10 @@ class Trial:
     def records(self) -> list[dict[str, Any]]:
         """The finished steps."""
         return list(RunFolder(self.run).lines("metrics.jsonl"))
+
+    def restarts(self) -> int:
+        """How often a phase was begun again."""
+        return sum("beginning again" in record["event"] for record in RunFolder(self.run).lines("events.jsonl"))
 
     def finished(self) -> int:
         """How many steps are finished."""

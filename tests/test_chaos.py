@@ -5,6 +5,7 @@ import json
 import numpy as np
 import pytest
 
+from actors.coordinator import checkpoint_folder, write_json
 from auricle.judging.judge import JudgeClip
 from auricle.judging.verdict import Failed, Scored
 from auricle.ledger import LedgerEntry, record_issued, write_part
@@ -14,6 +15,11 @@ from benchmarks.chaos_judge import MoodJudge, MoodOptions
 from benchmarks.chaos_run import BATCH, JUDGE, SETTINGS, Trial, books, make_workplace
 from pipelines.command import load_settings
 from pipelines.deadlines import check_deadlines
+
+
+def make_folder(path):
+    path.mkdir(parents=True, exist_ok=True)
+    return path
 
 
 def write_ledger(run, ids, steps):
@@ -44,8 +50,12 @@ def test_recovery_is_counted_in_steps_made_after_the_fault(tmp_path):
     # Steps 0-3 before the fault at 10 s; 4 was all but done; 2 and 3 are made again after a restart; 6 is the first made wholly after it.
     times = {0: 1.0, 1: 3.0, 2: 20.0, 3: 21.0, 4: 22.5, 5: 23.0, 6: 24.0, 7: 25.0}
     trial.run.joinpath("metrics.jsonl").write_text("".join(json.dumps({"step": s, "time_s": t}) + "\n" for s, t in times.items()))
-    found = chaos.recovered(trial, chaos.Injection(4, 10.0), 10.0)
+    write_json(
+        make_folder(trial.run / "checkpoints") / "last.json", {"step": 8, "folder": make_folder(checkpoint_folder(trial.run, 8)).name}
+    )
+    found = chaos.recovered(trial, chaos.Injection(4, 10.0), 10.0, tmp_path)
     assert (found.next_step_s, found.through_s) == (10.0, 15.0)
+    assert found.differs.startswith("step 8: no ")
 
 
 @pytest.mark.parametrize("fault", catalogue().values(), ids=catalogue().keys())
@@ -77,18 +87,18 @@ def test_a_fault_that_does_not_exist_is_an_error_with_the_list(tmp_path, capsys)
 
 def test_a_row_that_lost_something_fails_the_benchmark(tmp_path):
     fault = catalogue()["kill-store"]
-    row = chaos.Row(fault.name, fault.about, 2, statuses=[0])
+    row = chaos.Row(fault.name, fault.about)
     write_ledger(tmp_path / "run", [0, 1, 3], 2)
-    chaos.judge_row(fault, row, tmp_path / "run", tmp_path / "run", 2)
+    chaos.judge_row(fault, row, tmp_path / "run", tmp_path / "run", 2, [0], [], "")
     assert any("lost 5" in what for what in row.faults)
 
 
 @pytest.mark.slow
 def test_the_coordinators_death_loses_nothing_and_changes_nothing(tmp_path, capsys):
     assert chaos.main(["--faults", "kill-coordinator", "--repeats", "1", "--output", str(tmp_path)]) == 0, capsys.readouterr().out
-    row = json.loads((tmp_path / "kill-coordinator.json").read_text())
+    [row] = json.loads((tmp_path / "kill-coordinator.json").read_text())
     assert (row["books"]["lost"], row["books"]["twice"], row["weights"], row["left_over"]) == (0, 0, "yes", [])
-    assert row["restarts"] == 1
+    assert [one["restarts"] for one in row["injections"]] == [1]
 
 
 def test_the_workplace_is_the_same_each_time(tmp_path):
