@@ -91,17 +91,23 @@ def main(argv: Sequence[str] | None = None) -> int:
     output = arguments.output.absolute()
     output.mkdir(parents=True, exist_ok=True)
     make_workplace(output / "workplace")
-    plans = [[name for name in names if known[name].together]] if arguments.together else []
-    plans += [[name] for name in names if name not in (plans[0] if plans else [])]
-    rows = [row for plan in plans if plan for row in tried([known[name] for name in plan], output, arguments)]
+    rows = [row for plan in plans([known[name] for name in names], arguments.together) for row in tried(plan, output, arguments)]
     table(rows)
     print(f"run folders, logs and results: {output}")
     return int(any(row.faults for row in rows))
 
 
+def plans(faults: Sequence[Fault], together: bool) -> list[list[Fault]]:
+    """Which faults share a run: each has its own, or those that ask for the same kind of run have one."""
+    found: dict[object, list[Fault]] = {}
+    for fault in faults:
+        found.setdefault(fault.kind_of_run if together and fault.kind_of_run else fault.name, []).append(fault)
+    return list(found.values())
+
+
 def tried(faults: Sequence[Fault], output: Path, arguments: argparse.Namespace) -> list[Row]:
     """One run with these faults in it, and what became of each of them; kept where it is there already."""
-    name = faults[0].name if len(faults) == 1 else f"together-{arguments.seed}"
+    name = faults[0].name if len(faults) == 1 else f"together-{faults[0].name}-{arguments.seed}"
     result = output / f"{name}.json"
     if result.exists():
         return [Row.read(values) for values in json.loads(result.read_text())]

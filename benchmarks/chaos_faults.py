@@ -56,14 +56,15 @@ class Fault:
     disk: bool = False
 
     @property
-    def together(self) -> bool:
-        """Whether it can share a run with others: it asks for nothing of its own, and leaves no trace in the weights."""
-        return not (self.settings or self.judges or self.nodes or self.disk or self.drops or self.ends)
+    def kind_of_run(self) -> tuple[object, ...]:
+        """Faults of the same kind can share a run; empty where one needs a run of its own, or leaves its traces in the weights."""
+        alone = self.judges or self.disk or self.drops or self.ends
+        return () if alone else (self.settings, self.judge_more, self.nodes)
 
     @property
     def reference(self) -> str:
         """The undisturbed run to compare with."""
-        return "undisturbed-listener" if self.judges else "undisturbed"
+        return "listener-undisturbed" if self.judges else "undisturbed"
 
 
 def catalogue() -> dict[str, Fault]:
