@@ -5,7 +5,7 @@ VENV := .venv/bin/python
 export OMP_NUM_THREADS ?= 1
 
 .DEFAULT_GOAL := help
-.PHONY: help venv demo test lint format assets
+.PHONY: help venv demo test chaos lint format assets
 
 help:  ## what there is
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | awk -F '\t' '{printf "  make %-8s %s\n", $$1, $$2}'
@@ -20,6 +20,9 @@ demo: venv  ## the main job on the embedded default (two cores: within a quarter
 test: venv  ## all tests (ARGS="-k name" picks some)
 	@echo "tests: pytest $(ARGS)"
 	@$(VENV) -m pytest $(ARGS)
+
+chaos: venv  ## kill, stop and fill up whatever a run is made of; loses nothing? (an hour; ARGS="--faults A,B --repeats 1", --help)
+	@$(VENV) -m benchmarks.chaos $(ARGS)
 
 lint: venv  ## ruff and mypy
 	@echo "lint: ruff check, ruff format --check, mypy"
