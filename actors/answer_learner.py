@@ -6,12 +6,15 @@ Invariants: those of `actors.learner`. The reference of the KL divergence is the
 to learn from is made all the same, without a change of the weights.
 """
 
+import json
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
+import torch.distributed as dist
 from torch import Tensor
 
 from actors.engine import Engine, gather_objects, join_alone
@@ -21,14 +24,16 @@ from auricle.learning.outcome import RowOutcome, UpdateReport
 from auricle.learning.statistics import StepStatistics, merge, row_metrics
 from auricle.learning.token_losses import masked_log_ratio, token_kl, token_policy_loss
 from auricle.listeners.checkpoint import load_listener, save_listener
+from auricle.listeners.dataset import SomeClips, labels_from_dict, read_sets
 from auricle.listeners.features import scaled
 from auricle.listeners.listener_module import ListenerModule
 from auricle.listeners.trainable import choose_trained
 from auricle.listeners.turns import Turns, prompt_ids, turns_of_ids
 from auricle.reasoning.advantages import answer_advantages, answer_rank_table
-from auricle.reasoning.anchor import anchor_loss, anchor_turns
+from auricle.reasoning.anchor import Anchor, anchor_loss, anchor_turns
 from auricle.reasoning.config import PARTS, ReasonDomain
 from auricle.reasoning.rows import AnswerRows, answer_rows
+from auricle.reasoning.tasks import is_local
 from auricle.reasoning.watch import answer_counts, answer_table
 from auricle.reasoning.weights import whole_weights
 
@@ -36,11 +41,22 @@ LISTENER = "listener"
 """The folder of the listener within a checkpoint."""
 
 
+@dataclass(frozen=True)
+class AnchorClips:
+    """What the anchor may teach: folders, rows of them as they come, and the seed that draws them. name_weight: what names count in clips
+    whose artefact has a place in time (`tasks.name_weight`)."""
+
+    sets: tuple[Path, ...]
+    rows: tuple[int, ...]
+    seed: int
+    name_weight: float
+
+
 class AnswerLearner:
     """One rank of the learner; with no group joined, a learner of its own in this process."""
 
-    def __init__(self, config: ReasonDomain, listener_folder: str | Path, *, steps: int) -> None:
-        """steps: of the whole run, for the learning rate's end."""
+    def __init__(self, config: ReasonDomain, listener_folder: str | Path, *, steps: int, lessons: AnchorClips | None = None) -> None:
+        """steps: of the whole run, for the learning rate's end. lessons: what `anchor_clips` are drawn from."""
         join_alone()
         self.config, self.settings, self.version = config, config.learner, 0
         self._folder, self._steps = Path(listener_folder), steps
@@ -52,11 +68,16 @@ class AnswerLearner:
         frozen = load_listener(listener_folder).model.requires_grad_(False)
         self._reference = ListenerModule(frozen, precision=self.settings.precision).to(self.engine.device).eval()
         self._statistics = StepStatistics()
+        self._name_weight = lessons.name_weight if lessons else 1.0
+        self._anchor = None
+        if lessons and self.settings.anchor_gamma and self.settings.anchor_clips:
+            self._anchor = Anchor(SomeClips(read_sets(lessons.sets), lessons.rows), self.settings, lessons.seed, steps)
 
     def update_rows(self, columns: Mapping[str, Any]) -> UpdateReport:
         """Train on this rank's rows of the step that is due (`auricle.reasoning.rows`). Collective. Raises LearningError."""
         rows = answer_rows(columns, self.version)
-        step = answer_advantages(gather_objects(answer_rank_table(rows)), self._weights, self.settings.advantages, self.version)
+        table = answer_rank_table(rows, self._shares(rows))
+        step = answer_advantages(gather_objects(table), self._weights, self.settings.advantages, self.version)
         self._statistics = StepStatistics()
         if step.scenes:
             batch = self._batch(rows, step)
@@ -103,7 +124,7 @@ class AnswerLearner:
         own = torch.from_numpy(rows.answer_log_probs[rows.answer_ids >= 0]).to(device)
         kept = step.advantages.kept[places]
         total = float(sum(gather_objects(int(kept.sum()))))
-        told = [rows.labels[row] for row in first] if self.settings.anchor_gamma else []
+        told = [rows.labels[row] for row in first] if self.settings.anchor_gamma and self._anchor is None else []
         anchor, anchor_weights = anchor_turns(told, self._processor, int(rows.rollout_id[0]))
         return {
             "sound": sound | {"turns": [turns, *(batch.to(device) for batch in anchor)]},
@@ -131,10 +152,22 @@ class AnswerLearner:
         if anchor:
             told = anchor_loss(anchor, batch["anchor_weights"], heard.log_probs[1:], heard.other_log_probs[1:])
             losses["anchor_loss"] = batch["clip_share"] * told
+        if self._anchor:
+            place = {"rank": dist.get_rank(), "ranks": dist.get_world_size(), "device": self.engine.device}
+            losses["anchor_loss"] = self._anchor.loss(self.engine.module, self._processor, self.version, **place)
         ratios = masked_log_ratio(log_prob, batch["old"], mask)[mask]
         token_weights = weights[:, None].expand(mask.shape)[mask]
         self._statistics.add_minibatch(losses, ratios[:, None], token_weights, clip=settings.clip, epoch=epoch)
         return losses["policy_loss"] + settings.kl_beta * losses["kl"] + settings.anchor_gamma * losses.get("anchor_loss", 0.0)
+
+    def _shares(self, rows: AnswerRows) -> np.ndarray:
+        """What each answer about an artefact counts by its name (`tasks.name_weight`)."""
+        if self._name_weight == 1.0:
+            return np.ones(len(rows))
+        local = [
+            task == "artefact" and is_local(labels_from_dict(json.loads(own))) for task, own in zip(rows.task, rows.labels, strict=True)
+        ]
+        return np.where(local, self._name_weight, 1.0)
 
     def _lr_scale(self) -> float:
         return min(1.0, (self._steps - self.version) / max(1.0, self.settings.decay_share * self._steps))

@@ -54,7 +54,8 @@ class AnswerStage:
         self._config, self._questions, self._schedule, self._store = config, questions, schedule, store
         self._clips, self._rows = read_sets(sets), np.asarray(rows, dtype=np.int64)
         self._first_block, self._rows_per_block, self._staleness = first_block, rows_per_block, staleness
-        self._engine = AnswerEngine(listener_folder, config)
+        # Prefixes kept from earlier blocks would make an answer hang on which blocks this actor has had before.
+        self._engine = AnswerEngine(listener_folder, config, keep_prefixes=not staleness.exact_staleness)
         self._version = -1
         self._usage = UsageMeter("rollout")
 

@@ -23,7 +23,7 @@ from auricle.learning.config import EngineConfig
 from auricle.listeners.auxiliary import AuxiliaryHead
 from auricle.listeners.calibration import CalibrateConfig
 from auricle.listeners.courses import courses_of
-from auricle.listeners.dataset import read_sets
+from auricle.listeners.dataset import SomeClips, read_sets
 from auricle.listeners.listener_module import ListenerModule
 from auricle.listeners.trainable import trainee
 from auricle.listeners.training import average_share, learning_rate_share, parameter_groups, plan_step, step_loss
@@ -32,12 +32,13 @@ from auricle.listeners.training import average_share, learning_rate_share, param
 class ListenerLearner:
     """One rank of calibration; with no group joined, a learner of its own in this process."""
 
-    def __init__(self, config: CalibrateConfig, sets: Sequence[Path]) -> None:
-        """sets: folders of prepared clips, which every rank can read."""
+    def __init__(self, config: CalibrateConfig, sets: Sequence[Path], rows: Sequence[int] | None = None) -> None:
+        """sets: folders of prepared clips, which every rank can read; rows: those of them to learn from (default: all)."""
         join_alone()
         self.config, self.version = config, 0
         training = config.training
-        self._clips, self._courses = read_sets(sets), courses_of(config)
+        clips = read_sets(sets)
+        self._clips, self._courses = clips if rows is None else SomeClips(clips, rows), courses_of(config)
         listener = trainee(config)
         self._processor = listener.processor
         self._language = listener.model.language_model

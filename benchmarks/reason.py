@@ -5,7 +5,7 @@
 Every seed is one `auricle reason` from the same calibrated listener, and as many minutes of supervised calibration on the same clips; both
 are measured at their last step: no choice is made on the held-out clips. Measures as in arXiv 2603.10175: Pearson per dimension and their
 mean, F1 of noise and of distortion, IoU of time spans, correlation of long answers, share of distinct texts. Intervals are paired, over
-clips (bootstrap) and seeds at once. What is there already is kept. All figures go to OUTPUT/reason.json.
+speakers (bootstrap of whole ones) and seeds at once. What is there already is kept. All figures go to OUTPUT/reason.json.
 """
 
 import argparse
@@ -26,6 +26,7 @@ from auricle.listeners.dataset import read_set
 from auricle.reasoning.measuring import HeardClips, hear
 from benchmarks.arms import minutes_of, verb
 from benchmarks.reason_control import continued
+from pipelines.reason_recipe import find_clips
 from pipelines.run_folder import RunFolder
 
 SHOWN = (
@@ -69,7 +70,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         assert found is not None, f"{run}: no checkpoint"
         heard["reasoned"].append(hear(load_listener(found[1] / "listener"), clips))
         control = arguments.output / f"control-{seed}"
-        continued(listener, arguments.clips, minutes_of(run), arguments.control_rate, seed, control)
+        rows = find_clips(RunFolder.open(run).settings()).lessons  # what is left out for measuring is left out here too
+        continued(listener, arguments.clips, rows, minutes_of(run), arguments.control_rate, seed, control)
         heard["supervised"].append(hear(load_listener(control), clips))
         results = summed_up(heard)
         arguments.output.mkdir(parents=True, exist_ok=True)
@@ -95,30 +97,34 @@ def reasoned(arguments: argparse.Namespace, calibrated: Path, seed: int) -> Path
 def summed_up(heard: dict[str, list[HeardClips]]) -> dict[str, object]:
     """Each seed's measures by arm, and the changes between arms with their intervals."""
     arms = {name: [one.hearing().flat() for one in ones] for name, ones in heard.items()}
-    count = len(heard["calibrated"][0].named)
+    speakers = np.array(heard["calibrated"][0].speakers)
+    own = [np.flatnonzero(speakers == name) for name in dict.fromkeys(speakers)]
     rng = np.random.default_rng(0)
     draws = [
-        {name: [one.hearing(rows).flat() for one in ones] for name, ones in heard.items()}
-        for rows in rng.integers(0, count, (DRAWS, count))
+        {name: [one.hearing(np.concatenate([own[k] for k in drawn])).flat() for one in ones] for name, ones in heard.items()}
+        for drawn in rng.integers(0, len(own), (DRAWS, len(own)))
     ]
     changes = {
-        f"{after} - {before}": {measure: change(arms, draws, after, before, measure) for measure in arms["calibrated"][0]}
+        f"{after} - {before}": {measure: change(arms, draws, len(own), after, before, measure) for measure in arms["calibrated"][0]}
         for after, before in CHANGES
     }
-    return {"arms": arms, "changes": changes}
+    return {"arms": arms, "speakers": len(own), "changes": changes}
 
 
-def change(arms: dict[str, Arm], draws: Sequence[dict[str, Arm]], after: str, before: str, measure: str) -> dict[str, object]:
-    """The mean change over seeds with its 95 % interval for new clips and new seeds.
+def change(
+    arms: dict[str, Arm], draws: Sequence[dict[str, Arm]], speakers: int, after: str, before: str, measure: str
+) -> dict[str, object]:
+    """The mean change over seeds with its 95 % interval for new speakers and new seeds.
 
-    variance = the bootstrap's over clips, which are the same for all arms and seeds, + that of the seeds' mean; Student's t with
+    variance = the bootstrap's over whole speakers, who are the same for all arms and seeds, + that of the seeds' mean; Student's t with
     Satterthwaite's degrees of freedom (as `auricle.metrics.intervals.two_way_interval`, for measures that are no means over clips).
     """
     by_seed = _by_seed(arms, after, before, measure)
-    clips = np.nanvar([_by_seed(draw, after, before, measure).mean() for draw in draws], ddof=1)
+    # A bootstrap of k speakers has (k - 1) / k of their variance.
+    clips = np.nanvar([_by_seed(draw, after, before, measure).mean() for draw in draws], ddof=1) * speakers / max(1, speakers - 1)
     seeds = by_seed.var(ddof=1) / len(by_seed) if len(by_seed) > 1 else 0.0
     total = float(clips + seeds)
-    freedom = total**2 / (seeds**2 / max(1, len(by_seed) - 1) + clips**2 / (len(draws) - 1)) if total else 1.0
+    freedom = total**2 / (seeds**2 / max(1, len(by_seed) - 1) + clips**2 / max(1, speakers - 1)) if total else 1.0
     half = float(stats.t.ppf(0.975, freedom)) * math.sqrt(total)
     mean = float(by_seed.mean())
     return {"mean": mean, "low": mean - half, "high": mean + half, "seeds": by_seed.tolist()}
@@ -135,7 +141,8 @@ def show(results: dict[str, object]) -> None:
     arms: dict[str, Arm] = results["arms"]  # type: ignore[assignment]
     changes: dict[str, dict[str, dict]] = results["changes"]  # type: ignore[assignment]
     before = arms["calibrated"][0]
-    title = f"{before['clips']:g} held-out clips, {before['span_clips']:g} with spans, {len(arms['reasoned'])} seeds"
+    title = f"{before['clips']:g} held-out clips of {results['speakers']} speakers, {before['span_clips']:g} with spans, "
+    title += f"{len(arms['reasoned'])} seeds"
     table = Table("measure", "calibrated", *changes, title=title)
     for measure in [*SHOWN, *(name for name in before if name.startswith("pcc/") and name not in SHOWN)]:
         cells = []

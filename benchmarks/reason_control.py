@@ -16,16 +16,21 @@ PROBE_STEPS = 5
 """Steps that tell how many fit into the time; thrown away."""
 
 
-def continued(listener: Path, sets: Sequence[Path], minutes: float, learning_rate: float, seed: int, folder: Path) -> Path:
-    """Calibrates on and writes the listener into `folder`, unless it is there. The rate decays linearly over the last steps, as GRPO's."""
+def continued(
+    listener: Path, sets: Sequence[Path], rows: Sequence[int], minutes: float, learning_rate: float, seed: int, folder: Path
+) -> Path:
+    """Calibrates on and writes the listener into `folder`, unless it is there. The rate decays linearly over the last steps, as GRPO's.
+
+    rows: of the sets, those that GRPO may learn from.
+    """
     if not (folder / "config.json").exists():
-        learner = ListenerLearner(_config(listener, PROBE_STEPS, learning_rate, seed), sets)
+        learner = ListenerLearner(_config(listener, PROBE_STEPS, learning_rate, seed), sets, rows)
         learner.train(1)  # DeepSpeed's and torch's beginnings are no steps
         began = time.monotonic()
         learner.train(PROBE_STEPS - 1)
         step_s = (time.monotonic() - began) / (PROBE_STEPS - 1)
         config = _config(listener, max(10, round(60 * minutes / step_s)), learning_rate, seed)
-        learner = ListenerLearner(config, sets)
+        learner = ListenerLearner(config, sets, rows)
         learner.train(config.training.steps)
         save_listener(assembled(config, learner.trained()), folder)
         (folder / "steps").write_text(str(config.training.steps))

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from actors.answer_learner import AnswerLearner
+from actors.answer_learner import AnchorClips, AnswerLearner
 from actors.answer_rewards import AnswerRewardStage
 from actors.answers import AnswerStage
 from actors.stream import Stage, StreamPlan, first_block_of
@@ -17,18 +17,21 @@ from auricle.listeners.checkpoint import load_listener
 from auricle.listeners.dataset import prepare_folder, read_sets
 from auricle.reasoning.config import PARTS
 from auricle.reasoning.rows import COLUMNS
-from auricle.reasoning.tasks import split_clips
+from auricle.reasoning.tasks import name_weight, split_clips
 from pipelines.recipe import Recipe
 from pipelines.settings import Settings
 
 
 @dataclass(frozen=True)
 class ReasonClips:
-    """Prepared clips: folders, and which rows of them are learned from and which are measured on."""
+    """Prepared clips: folders, and rows of them: which are asked about, which the anchor may teach (the same, as they come), and which are
+    measured on. name_weight: `tasks.name_weight`."""
 
     sets: tuple[Path, ...]
     train: tuple[int, ...]
+    lessons: tuple[int, ...]
     dev: tuple[int, ...]
+    name_weight: float
 
 
 def find_clips(settings: Settings) -> ReasonClips:
@@ -36,8 +39,10 @@ def find_clips(settings: Settings) -> ReasonClips:
     reason, calibrate = settings.reason, settings.calibrate
     sets = reason.clips or (prepare_folder(calibrate.data, "train", calibrate.cache, processes=calibrate.processes),)
     sets = tuple(Path(folder).absolute() for folder in sets)
-    train, dev = split_clips(read_sets(sets).labels, reason.questions, settings.run.seed)
-    return ReasonClips(sets, tuple(train.tolist()), tuple(dev.tolist()))
+    labels = read_sets(sets).labels
+    train, dev = split_clips(labels, reason.questions, settings.run.seed)
+    weight = name_weight(labels, train.tolist(), reason.questions.dev_clips) if reason.questions.local_share is not None else 1.0
+    return ReasonClips(sets, tuple(train.tolist()), tuple(range(len(labels) - len(dev))), tuple(dev.tolist()), weight)
 
 
 def listener_recipe(settings: Settings, clips: ReasonClips, listener_folder: str) -> Recipe:
@@ -62,7 +67,13 @@ def listener_recipe(settings: Settings, clips: ReasonClips, listener_folder: str
         schedule=schedule,
         size=reason,
         checkpoint_every=reason.limits.every,
-        learner=partial(AnswerLearner, reason, listener_folder, steps=reason.steps),
+        learner=partial(
+            AnswerLearner,
+            reason,
+            listener_folder,
+            steps=reason.steps,
+            lessons=AnchorClips(clips.sets, clips.lessons, settings.run.seed, clips.name_weight),
+        ),
         first_weights=partial(_calibrated_weights, listener_folder),
         stages=stages,
         columns=COLUMNS,

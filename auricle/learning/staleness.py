@@ -17,10 +17,10 @@ class StalenessConfig(Config):
     max_staleness: int = 4
     """Policy versions a rollout may lag behind the step that trains on it, 0 or more. 0: fully synchronous."""
     exact_staleness: bool = False
-    """Use exactly version `step - max_staleness`, and let finetune's judges hear one clip at a time, so that what is learned does not
-    depend on timing: done again, on other numbers of rollout actors and judges, or killed and resumed, a run has the same weights and
-    ledger to the bit at every step, as long as no verdict misses its deadline. When the guard stops it, and which checkpoint it finds
-    best, still hang on when measurements are ready. Costs freshness and speed."""
+    """Use exactly version `step - max_staleness`, let finetune's judges hear one clip at a time, and let reason's engines keep nothing of
+    earlier prompts, so that what is learned does not depend on timing: done again, on other numbers of rollout actors and judges, or killed
+    and resumed, a run has the same weights and ledger to the bit at every step, as long as no verdict misses its deadline. When the guard
+    stops it, and which checkpoint it finds best, still hang on when measurements are ready. Costs freshness and speed."""
 
 
 def required_version(step: int, max_staleness: int) -> int:

@@ -12,7 +12,7 @@ from auricle.config import Config
 from auricle.listeners.pairs_config import PairsConfig
 from auricle.scenes.scene import Split
 
-CourseName = Literal["calibration", "questions", "dimensions"]
+CourseName = Literal["calibration", "questions", "dimensions", "artefacts"]
 
 
 class ListenerConfig(Config):
@@ -46,6 +46,9 @@ class DatasetConfig(Config):
     """Share of clips spoken by espeak-ng voices, 0-1."""
     clips: NonNegativeInt = 10_500
     """Damaged clips to train on; 0: none, where there are rated ones."""
+    first_clip: NonNegativeInt = 0
+    """Number of the first clip to train on; clip k is the same in every set. From `clips` of another set on: clips like its own that it
+    does not have, of the same speakers and noises."""
     held_out_clips: int = 500
     """Clips of speakers and noises that training never hears, for the report."""
     clip_s: float = 3.0
@@ -152,7 +155,8 @@ class CalibrateConfig(Config):
     courses: dict[CourseName, NonNegativeFloat] = {"calibration": 1.0}
     """What is taught, with the weight of each in the loss. calibration: describe, rate, name and place artefacts, compare. questions: the
     five tasks of SpeechQualityLLM (arXiv 2512.08238), which the judge `questions` asks. dimensions: a score from 1 to 5 on each of
-    QualiSpeech's numeric aspects, as in the first stage of Calibration-Reasoning (arXiv 2603.10175)."""
+    QualiSpeech's numeric aspects, as in the first stage of Calibration-Reasoning (arXiv 2603.10175). artefacts: the worst artefact and its
+    times, of every clip."""
     questions: PairsConfig = PairsConfig()
     """Which questions that course asks."""
     trainable: TrainableConfig = TrainableConfig()

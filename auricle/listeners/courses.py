@@ -7,14 +7,14 @@ from functools import partial
 import numpy as np
 
 from auricle.errors import ConfigError
-from auricle.listeners.answers import score_text
+from auricle.listeners.answers import artefact_text, score_text
 from auricle.listeners.calibration import CalibrateConfig
 from auricle.listeners.labels import Labels
 from auricle.listeners.lessons import Lesson, make_lessons
 from auricle.listeners.pairs import question_lessons
 from auricle.listeners.pairs_config import PairsConfig
 from auricle.listeners.quality import QUALISPEECH_ASPECTS, Quality, quality_of
-from auricle.listeners.questions import Question
+from auricle.listeners.questions import Question, random_question
 from auricle.listeners.training import Course
 from auricle.listeners.turns import Exchange
 from auricle.listeners.wordings import WORDINGS
@@ -28,6 +28,7 @@ def courses_of(config: CalibrateConfig) -> dict[str, Course]:
         "calibration": partial(_calibration, pairs=config.training.pairs),
         "questions": partial(_questions, config=config.questions),
         "dimensions": _dimensions,
+        "artefacts": _artefacts,
     }
     found: dict[str, Course] = {name: _weighted(known[name], weight) for name, weight in config.courses.items() if weight > 0}
     if not found:
@@ -70,6 +71,16 @@ def _dimensions(truths: Sequence[Truth], rng: np.random.Generator) -> list[Lesso
         aspect = known[int(rng.integers(len(known)))]
         asked = aspect_question(aspect, int(rng.integers(len(WORDINGS["dimension"]))))
         exchanges.append(Exchange(asked.text, score_text(scores[aspect], rng), (place,), scores[aspect]))
+    return [Lesson(tuple(exchanges), 1.0)] if exchanges else []
+
+
+def _artefacts(truths: Sequence[Truth], rng: np.random.Generator) -> list[Lesson]:
+    """The worst artefact and its times in every clip that we damaged ourselves: reading times is learned from many examples."""
+    exchanges = [
+        Exchange(random_question("artefact", rng).text, artefact_text(truth), (place,))
+        for place, truth in enumerate(truths)
+        if isinstance(truth, Labels)
+    ]
     return [Lesson(tuple(exchanges), 1.0)] if exchanges else []
 
 

@@ -1,7 +1,7 @@
 """Labelled clips for calibration: drawn, damaged, rated by PESQ in parallel processes, and cached on disk by the content of their settings.
 
 A set is a folder: features.npy and references.npy [clips, mels, frames] (float16 log10 mel power), lengths.npy [clips], labels.jsonl. Clip
-number i depends on the seed and i only, so that any number of processes makes the same set.
+number i depends on the seed and i only, so that any number of processes makes the same set. A line of labels.jsonl also names who talks.
 """
 
 import hashlib
@@ -36,13 +36,15 @@ LUFS = -26.0
 @dataclass(frozen=True)
 class ClipSet:
     """A set in memory (the arrays are mapped from disk). labels: `Labels` of clips that we damaged, `Quality` of clips that people rated.
-    kinds: the damage that was drawn for each clip, or where its ratings come from."""
+    kinds: the damage that was drawn for each clip, or where its ratings come from. speakers: who talks; of clips that do not say it, a
+    name of each clip's own."""
 
     features: Float16[np.ndarray, "clips mels frames"]
     references: Float16[np.ndarray, "clips mels frames"]
     lengths: Int64[np.ndarray, " clips"]
     labels: list[Any]
     kinds: list[str]
+    speakers: list[str]
 
     def __len__(self) -> int:
         return len(self.labels)
@@ -60,9 +62,35 @@ class JoinedSets:
         self.lengths = np.concatenate([one.lengths for one in sets])
         self.labels = [label for one in sets for label in one.labels]
         self.kinds = [kind for one in sets for kind in one.kinds]
+        self.speakers = [speaker for one in sets for speaker in one.speakers]
 
     def __len__(self) -> int:
         return len(self.labels)
+
+
+class SomeClips:
+    """Some rows of a set, or of several, in the order given, without reading them into memory."""
+
+    def __init__(self, clips: "ClipSet | JoinedSets", rows: Sequence[int]) -> None:
+        chosen = np.asarray(rows, dtype=np.int64)
+        self.features, self.references = _SomeRows(clips.features, chosen), _SomeRows(clips.references, chosen)
+        self.lengths = np.asarray(clips.lengths)[chosen]
+        self.labels = [clips.labels[row] for row in chosen]
+        self.kinds = [clips.kinds[row] for row in chosen]
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+
+class _SomeRows:
+    """Some rows of an array, read when they are asked for."""
+
+    def __init__(self, array: Any, rows: Int64[np.ndarray, " rows"]) -> None:
+        self._array, self._rows = array, rows
+        self.shape = (len(rows), *array.shape[1:])
+
+    def __getitem__(self, rows: np.ndarray) -> np.ndarray:
+        return self._array[self._rows[rows]]
 
 
 class _JoinedRows:
@@ -86,6 +114,7 @@ class LabelledClip:
     reference: Float32[np.ndarray, " samples"]
     labels: Labels
     kind: str
+    speaker: str
 
 
 def prepare(
@@ -101,7 +130,7 @@ def prepare_folder(
     """As `prepare`: the folder of the set."""
     sources = _sources(config, part)
     count = config.clips if part == "train" else config.held_out_clips
-    folder = Path(cache) / f"{part}-{_fingerprint(config, sources, count)}"
+    folder = Path(cache) / f"{part}-{_fingerprint(config, sources, part, count)}"
     if not (folder / "labels.jsonl").is_file():
         _make(config, part, count, folder, processes, progress)
     return folder
@@ -112,7 +141,8 @@ def read_set(folder: Path) -> ClipSet:
     lines = [json.loads(line) for line in (folder / "labels.jsonl").read_text(encoding="utf-8").splitlines()]
     arrays = (np.load(folder / f"{name}.npy", mmap_mode="r") for name in ("features", "references", "lengths"))
     features, references, lengths = arrays
-    return ClipSet(features, references, np.asarray(lengths), [_truth(line) for line in lines], [line["kind"] for line in lines])
+    speakers = [line.get("speaker") or f"{folder.name} {row}" for row, line in enumerate(lines)]
+    return ClipSet(features, references, np.asarray(lengths), [_truth(line) for line in lines], [line["kind"] for line in lines], speakers)
 
 
 def _truth(line: dict) -> Labels | Quality:
@@ -133,7 +163,7 @@ def make_clip(config: DatasetConfig, part: Part, sources: Sources, index: int) -
         rng = np.random.default_rng([config.seed, 0 if part == "train" else 1, index, attempt])
         duration_s = config.clip_s * (1.0 if rng.random() < 0.6 else rng.uniform(2 / 3, 1.0))
         samples = int(duration_s * config.sample_rate_hz)
-        speech = sources.speech_crop(samples, rng)
+        speech, speaker = sources.talk_crop(samples, rng)
         degraded = degrade(speech, sources.noise_crop(samples, rng), config.sample_rate_hz, rng)
         try:
             pesq = None if degraded.kind == "no speech" else pesq_wb(degraded.reference, degraded.audio, config.sample_rate_hz)
@@ -141,7 +171,8 @@ def make_clip(config: DatasetConfig, part: Part, sources: Sources, index: int) -
             continue
         labels = make_labels(pesq, degraded.damages, duration_s)
         audio = normalise_loudness(degraded.audio, config.sample_rate_hz, LUFS)
-        return LabelledClip(audio, normalise_loudness(degraded.reference, config.sample_rate_hz, LUFS), labels, degraded.kind)
+        reference = normalise_loudness(degraded.reference, config.sample_rate_hz, LUFS)
+        return LabelledClip(audio, reference, labels, degraded.kind, speaker)
     raise MetricError(f"calibrate: clip {index}: PESQ failed on 20 draws in a row; are the speech folders really speech?")
 
 
@@ -178,12 +209,14 @@ class SetWriter:
         """The next clip: sound and clean original at -26 LUFS."""
         self.add_features(padded_mels(audio, self._config), padded_mels(reference, self._config), len(audio) // HOP_SAMPLES, labels, kind)
 
-    def add_features(self, features: np.ndarray, references: np.ndarray, frames: int, labels: Labels | Quality, kind: str) -> None:
-        """The next clip, where its mels were made elsewhere."""
+    def add_features(
+        self, features: np.ndarray, references: np.ndarray, frames: int, labels: Labels | Quality, kind: str, speaker: str = ""
+    ) -> None:
+        """The next clip, where its mels were made elsewhere; speaker: "" where nobody knows."""
         place = len(self._lines)
         self._features[place], self._references[place], self._lengths[place] = features, references, frames
         truth = {"labels": asdict(labels)} if isinstance(labels, Labels) else {"rated": _rated(labels)}
-        self._lines.append(json.dumps({"kind": kind, **truth}))
+        self._lines.append(json.dumps({"kind": kind, **({"speaker": speaker} if speaker else {}), **truth}))
 
     def _close(self) -> None:
         self._features.flush()
@@ -208,7 +241,8 @@ def _make(config: DatasetConfig, part: Part, count: int, folder: Path, processes
 
 def _chunks(config: DatasetConfig, part: Part, count: int, processes: int) -> Iterator[tuple[int, list]]:
     starts = list(range(0, count, CHUNK))
-    jobs = [(config, part, start, min(count, start + CHUNK)) for start in starts]
+    first = config.first_clip if part == "train" else 0
+    jobs = [(config, part, first + start, first + min(count, start + CHUNK)) for start in starts]
     if processes <= 1:
         yield from zip(starts, map(_chunk, jobs), strict=True)
         return
@@ -219,7 +253,7 @@ def _chunks(config: DatasetConfig, part: Part, count: int, processes: int) -> It
 _SOURCES: dict[str, Sources] = {}
 
 
-def _chunk(job: tuple[DatasetConfig, Part, int, int]) -> list[tuple[np.ndarray, np.ndarray, int, Labels, str]]:
+def _chunk(job: tuple[DatasetConfig, Part, int, int]) -> list[tuple[np.ndarray, np.ndarray, int, Labels, str, str]]:
     config, part, start, end = job
     key = f"{part} {config.model_dump_json()}"
     # Listing the folders once a process; their files are cached inside.
@@ -228,7 +262,7 @@ def _chunk(job: tuple[DatasetConfig, Part, int, int]) -> list[tuple[np.ndarray, 
     for index in range(start, end):
         clip = make_clip(config, part, sources, index)
         mels = padded_mels(clip.audio, config), padded_mels(clip.reference, config)
-        made.append((*mels, len(clip.audio) // HOP_SAMPLES, clip.labels, clip.kind))
+        made.append((*mels, len(clip.audio) // HOP_SAMPLES, clip.labels, clip.kind, clip.speaker))
     return made
 
 
@@ -245,9 +279,11 @@ def _sources(config: DatasetConfig, part: Part) -> Sources:
     )
 
 
-def _fingerprint(config: DatasetConfig, sources: Sources, count: int) -> str:
+def _fingerprint(config: DatasetConfig, sources: Sources, part: Part, count: int) -> str:
     """Settings and files (names and sizes), not folders: the same corpus elsewhere is the same corpus."""
-    settings = config.model_dump(mode="json", exclude={"speech", "noise", "clips", "held_out_clips"})
+    settings = config.model_dump(mode="json", exclude={"speech", "noise", "clips", "held_out_clips", "first_clip"})
+    if part == "train" and config.first_clip:
+        settings["first_clip"] = config.first_clip
     files = [(path.name, path.stat().st_size) for path in (*(path for _, path in sources.speech), *sources.noise)]
     content = json.dumps([RECIPE, count, settings, sources.voices, sources.noise_kinds, files], sort_keys=True)
     return hashlib.sha256(content.encode()).hexdigest()[:16]

@@ -25,7 +25,8 @@ CLEARLY_BETTER = 0.5
 
 @dataclass(frozen=True)
 class HeldOutReport:
-    """Agreement with the truth. Shares are 0-1; correlations of the expected score unless said otherwise.
+    """Agreement with the truth. Shares are 0-1; correlations of the expected score unless said otherwise, their intervals over whole
+    speakers.
 
     spearman_pesq: over clips with speech. by_damage: damage -> (clips, Spearman with the label). dimensions: Pearson each.
     unparsable: share of answers by task. artefact_accuracy: the main artefact named, `none` included. drop_outs_found, drop_outs_false:
@@ -35,6 +36,7 @@ class HeldOutReport:
     """
 
     clips: int
+    speakers: int
     pearson_label: Estimate
     spearman_label: Estimate
     spearman_pesq: Estimate
@@ -73,9 +75,10 @@ def held_out_report(listener: Listener, clips: ClipSet) -> HeldOutReport:
     accuracy, bias = _comparisons(listener, clips, quality)
     return HeldOutReport(
         clips=len(clips),
-        pearson_label=statistic_interval(pearson, scores, quality),
-        spearman_label=statistic_interval(spearman, scores, quality),
-        spearman_pesq=statistic_interval(spearman, scores, pesq),
+        pearson_label=statistic_interval(pearson, scores, quality, clips.speakers),
+        spearman_label=statistic_interval(spearman, scores, quality, clips.speakers),
+        spearman_pesq=statistic_interval(spearman, scores, pesq, clips.speakers),
+        speakers=len(set(clips.speakers)),
         greedy_spearman_pesq=_finite(spearman, digits, pesq),
         reference_spearman_pesq=_finite(spearman, _double_ended(listener, clips), pesq),
         mean_absolute_error=_finite(mean_absolute_error, scores, quality),

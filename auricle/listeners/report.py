@@ -69,7 +69,7 @@ def _held_out_text(report: HeldOutReport, words: dict[str, Estimate]) -> str:
         ["expected score: Spearman with PESQ", str(report.spearman_pesq)],
         ["greedy digit: Spearman with PESQ", f"{report.greedy_spearman_pesq:.3f}"],
         ["with the clean original beside it: Spearman with PESQ", f"{report.reference_spearman_pesq:.3f}"],
-        *([f"descriptions, read by {name}: Spearman with PESQ", str(value)] for name, value in words.items()),
+        *([f"descriptions, read by {name}: Spearman with PESQ", _with_left_out(value)] for name, value in words.items()),
         ["expected score: mean absolute error", f"{report.mean_absolute_error:.2f}"],
         *([f"{name}: Pearson", f"{value:.2f}"] for name, value in report.dimensions.items()),
         *([f"unparsable answers: {name}", f"{100 * share:.1f} %"] for name, share in report.unparsable.items()),
@@ -81,7 +81,7 @@ def _held_out_text(report: HeldOutReport, words: dict[str, Estimate]) -> str:
     ]
     damages = [[kind, str(count), f"{value:.2f}"] for kind, (count, value) in report.by_damage.items()]
     return (
-        f"### Held-out speakers and noises ({report.clips} clips, 95 % intervals by bootstrap)\n\n"
+        f"### Held-out speakers and noises ({report.clips} clips, 95 % intervals by bootstrap over {report.speakers} speakers)\n\n"
         + _table(["measure", "value"], rows)
         + "\n\n"
         + _table(["damage", "clips", "Spearman with label"], damages)
@@ -107,6 +107,11 @@ def _probes_text(report: ListenerReport) -> str:
         ]
     )
     return "### How it is fooled\n\n" + _table(["sound", "expected score", "wanted"], rows)
+
+
+def _with_left_out(value: Estimate) -> str:
+    """Descriptions that nobody could read are said, not only missing."""
+    return f"{value}, {value.left_out} of {value.rows + value.left_out} without a score" if value.left_out else str(value)
 
 
 def _table(head: list[str], rows: list[list[str]]) -> str:

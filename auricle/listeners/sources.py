@@ -40,11 +40,15 @@ class Sources:
 
     def speech_crop(self, samples: int, rng: np.random.Generator) -> Audio:
         """`samples` of one talker with enough speech in them, peaks at 0.5."""
+        return self.talk_crop(samples, rng)[0]
+
+    def talk_crop(self, samples: int, rng: np.random.Generator) -> tuple[Audio, str]:
+        """As `speech_crop`, with the talker's name; of espeak-ng that of the variant, which is its speaker."""
         for _ in range(20):
-            whole = self._synthetic(samples, rng) if rng.random() < self.synthetic_share else self._recorded(rng)
+            whole, talker = self._synthetic(samples, rng) if rng.random() < self.synthetic_share else self._recorded(rng)
             crop = _crop(whole, samples, rng)
             if np.sqrt(np.mean(crop**2)) > 0.5 * np.sqrt(np.mean(whole**2)) and np.abs(crop).max() > 1e-3:
-                return (crop * (0.5 / np.abs(crop).max())).astype(np.float32)
+                return (crop * (0.5 / np.abs(crop).max())).astype(np.float32), talker
         raise EmptyCorpusError("calibrate: 20 speech crops in a row were nearly silent; are the speech folders really speech?")
 
     def noise_crop(self, samples: int, rng: np.random.Generator) -> Audio:
@@ -66,23 +70,25 @@ class Sources:
         audio = audio / np.sqrt(power) if power > 1e-10 else synthetic_noise(self.noise_kinds[0], rng, samples, self.sample_rate_hz)
         return audio.astype(np.float32)
 
-    def _recorded(self, rng: np.random.Generator) -> Audio:
+    def _recorded(self, rng: np.random.Generator) -> tuple[Audio, str]:
         # Speakers first, then files: one with many files must not crowd out the others.
         speakers = sorted({speaker for speaker, _ in self.speech})
         speaker = speakers[int(rng.integers(len(speakers)))]
         files = [path for name, path in self.speech if name == speaker]
-        return _speech_file(files[int(rng.integers(len(files)))], self.sample_rate_hz)
+        return _speech_file(files[int(rng.integers(len(files)))], self.sample_rate_hz), speaker
 
-    def _synthetic(self, samples: int, rng: np.random.Generator) -> Audio:
+    def _synthetic(self, samples: int, rng: np.random.Generator) -> tuple[Audio, str]:
+        text = talk(rng, 1 + samples // (3 * self.sample_rate_hz))
+        voice = str(rng.choice(self.voices))
         utterance = speak(
-            talk(rng, 1 + samples // (3 * self.sample_rate_hz)),
-            voice=str(rng.choice(self.voices)),
+            text,
+            voice=voice,
             pitch=int(rng.integers(25, 80)),
             rate_wpm=int(rng.integers(130, 220)),
             tract_scale=float(rng.uniform(0.9, 1.15)),
             sample_rate_hz=self.sample_rate_hz,
         )
-        return utterance.audio
+        return utterance.audio, voice.partition("+")[2]
 
 
 def find_sources(

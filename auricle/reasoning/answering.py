@@ -39,9 +39,13 @@ class Answer:
 class AnswerEngine:
     """A vLLM engine that answers questions about prepared clips."""
 
-    def __init__(self, folder: str | Path, config: AnswerConfig) -> None:
+    def __init__(self, folder: str | Path, config: AnswerConfig, *, keep_prefixes: bool = True) -> None:
+        """keep_prefixes: whether vLLM may go on from what it computed for earlier prompts; without, a call's answers are a function of the
+        weights and that call's requests to the bit."""
         # Log-probabilities under the temperature that was sampled at, as the learner's ratios want them; features in the place of audio.
         extra = {"logprobs_mode": "processed_logprobs", "enable_mm_embeds": True} | config.engine.extra
+        if not keep_prefixes:
+            extra = extra | {"enable_prefix_caching": False}
         self._config = config
         self._engine: LLM = start_engine(str(folder), "main", config.engine.model_copy(update={"extra": extra}))
 

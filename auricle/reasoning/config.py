@@ -6,13 +6,13 @@ Apart from the modules that they configure, so that the command line can print t
 from pathlib import Path
 from typing import Literal, get_args
 
-from pydantic import Field, NonNegativeFloat, PositiveFloat, PositiveInt
+from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt
 
 from auricle.config import Config
 from auricle.judging.engine_options import EngineOptions
 from auricle.learning.advantages import AdvantageConfig
 from auricle.learning.config import EngineConfig
-from auricle.listeners.calibration import TrainableConfig
+from auricle.listeners.calibration import CourseName, TrainableConfig
 
 Part = Literal["score", "artefact", "span", "words", "format"]
 PARTS: tuple[Part, ...] = get_args(Part)
@@ -30,8 +30,9 @@ class QuestionConfig(Config):
     }
     """How often each kind of question is asked, up to a factor."""
     local_share: float | None = Field(default=None, ge=0, le=1)
-    """Share of clips whose main artefact has a place in time; None: as they come (a fifth of a prepared set). Only they teach spans, but
-    above their own share the listener begins to name local artefacts everywhere (docs/log.md)."""
+    """Share of clips whose main artefact has a place in time; None: as they come (a fifth of a prepared set). Only they teach spans. Drawn
+    above their own share, what they say about the name counts less by as much: else the listener begins to name local artefacts everywhere
+    (docs/log.md)."""
     dev_clips: PositiveInt = 200
     """The last so many clips of the training set are not learned from: measured at every checkpoint, for choices."""
     first_wording_share: float = Field(default=0.5, ge=0, le=1)
@@ -53,6 +54,9 @@ class AnswerRewardConfig(Config):
     """rbf: exp(-(error / score_width)^2). l2: 1 - (error / 4)^2, under which judges collapse to one score (GSRM, arXiv 2602.13891, 4.4)."""
     score_width: PositiveFloat = 0.8
     """Error in scores (of 1-5) at which the rbf reward has fallen to 1/e."""
+    span_margin_s: NonNegativeFloat = 0.0
+    """Times earn the mean of their IoU and of the IoU of both sides' spans made longer by so much at either end, in seconds: near misses
+    earn something. 0: the IoU alone."""
     similarity: str = "claims"
     """How a description is compared with the true one. `claims`: F1 of the artefacts that they name, and the distance of their verdicts;
     or a sentence encoder of a hub, such as sentence-transformers/all-MiniLM-L6-v2 (arXiv 2603.10175)."""
@@ -93,6 +97,11 @@ class AnswerLearnerConfig(EngineConfig):
     """Weight of the KL divergence to the frozen calibrated listener (the k3 estimator, never negative)."""
     anchor_gamma: NonNegativeFloat = 0.5
     """Weight of calibration's own loss on the clips of the step: true answers to a long and a short question about each. 0: none."""
+    anchor_clips: NonNegativeInt = 0
+    """Clips a step that the anchor teaches, drawn from all that are learned from as in calibration; 0: those of the step's answers. They
+    cost a tenth of what as many clips with sampled answers do."""
+    anchor_courses: dict[CourseName, NonNegativeFloat] = {"calibration": 1.0, "artefacts": 1.0}
+    """What the anchor teaches of its own clips (`calibrate.courses`), with the weight of each."""
     decay_share: float = Field(default=0.3, ge=0, le=1)
     """Last part of the steps over which the learning rate falls to zero, 0-1."""
     advantages: AdvantageConfig = AdvantageConfig(credit_weight=0.0)

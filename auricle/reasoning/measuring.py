@@ -60,7 +60,7 @@ class HeardClips:
 
     scores, true_scores: a column for `overall`, then one a dimension. named, true: the main artefact (`""`: unparsable, None: none). spans:
     IoU in clips whose artefact has a place in time, else NaN. said: the verdict of the description. words_f1: of the artefacts it names.
-    unparsable: 0, 1 or 2 of the two open questions.
+    unparsable: 0, 1 or 2 of the two open questions. speakers: who talks in each clip.
     """
 
     scores: Float64[np.ndarray, "clips scores"]
@@ -72,6 +72,7 @@ class HeardClips:
     words_f1: Float64[np.ndarray, " clips"]
     words: np.ndarray
     unparsable: Float64[np.ndarray, " clips"]
+    speakers: tuple[str, ...]
 
     def hearing(self, rows: np.ndarray | None = None) -> Hearing:
         """The measures over these rows (repeated ones too, as the bootstrap draws them), or over all."""
@@ -119,6 +120,7 @@ def hear(listener: Listener, clips: ClipSet, rows: np.ndarray | None = None) -> 
         words_f1=np.array([_set_f1(named_artefacts(text), true_artefacts(label)) for text, label in zip(words, labels, strict=True)]),
         words=np.array(words, dtype=object),
         unparsable=np.array(failed, dtype=np.float64),
+        speakers=tuple(clips.speakers[row] for row in rows),
     )
 
 

@@ -1,9 +1,11 @@
 """What an answer earns, given what was really done to the clip: one number in 0-1 a part, after the questions' own strict parsers.
 
-Parts: score (how close the digit is), artefact (the class is named), span (IoU in time), words (the description says what the true one
-says), format (the answer parses). A part that the question is not about does not apply: it is NaN, and counts for nothing.
+Parts: score (how close the digit is), artefact (the class is named), span (overlap in time), words (the description says what the true
+one says), format (the answer parses). A part that does not apply is NaN, and counts for nothing: what the question is not about, and times
+under a wrong name. Times are so compared among answers that name the artefact rightly, and say nothing for or against a name.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -13,7 +15,7 @@ from auricle.judging.verdict import Failed, Scored, Span
 from auricle.listeners.answers import ArtefactAnswer, parse_artefact, parse_description, parse_score, true_score
 from auricle.listeners.labels import Labels
 from auricle.listeners.questions import Question
-from auricle.metrics.agreement import span_iou
+from auricle.metrics.agreement import Interval, span_iou
 from auricle.reasoning.config import PARTS, AnswerRewardConfig
 from auricle.reasoning.similarity import Similarity
 
@@ -38,7 +40,7 @@ def reward_of(asked: Question, text: str, labels: Labels, config: AnswerRewardCo
     if asked.task in ("score", "dimension"):
         return _scored(parse_score(text), true_score(asked, labels), config)
     if asked.task == "artefact":
-        return _located(parse_artefact(text, labels.duration_s), labels)
+        return _located(parse_artefact(text, labels.duration_s), labels, config)
     if asked.task == "describe":
         words = parse_description(text)
         if isinstance(words, Failed):
@@ -66,15 +68,29 @@ def overlap(answer: ArtefactAnswer, labels: Labels) -> float:
     return span_iou(damage.spans, [(span.start_s, span.end_s) for span in answer.spans])
 
 
+def span_reward(true: Sequence[Interval], said: Sequence[Interval], margin_s: float) -> float:
+    """The mean of the spans' IoU and of that of the spans made longer by `margin_s` on both sides: a near miss earns more than a far one,
+    where both would have 0. margin_s 0: the IoU."""
+    exact = span_iou(true, said)
+    if not margin_s:
+        return exact
+    longer = [[(start - margin_s, end + margin_s) for start, end in spans] for spans in (true, said)]
+    return (exact + span_iou(*longer)) / 2
+
+
 def _scored(verdict: Scored | Failed, truth: float, config: AnswerRewardConfig) -> Reward:
     if isinstance(verdict, Failed) or verdict.score is None:
         return Reward({"score": 0.0, "format": 0.0}, failure=verdict.detail if isinstance(verdict, Failed) else "no score")
     return Reward({"score": closeness(verdict.score - truth, config), "format": 1.0}, score=verdict.score)
 
 
-def _located(answer: ArtefactAnswer | Failed, labels: Labels) -> Reward:
+def _located(answer: ArtefactAnswer | Failed, labels: Labels, config: AnswerRewardConfig) -> Reward:
     if isinstance(answer, Failed):
-        return Reward({"artefact": 0.0, "span": 0.0, "format": 0.0}, failure=answer.detail)
+        return Reward({"artefact": 0.0, "format": 0.0}, failure=answer.detail)
     damage = labels.main_damage
     named = answer.artefact == (damage.artefact if damage else None)
-    return Reward({"artefact": float(named), "span": overlap(answer, labels), "format": 1.0}, spans=answer.spans)
+    parts = {"artefact": float(named), "format": 1.0}
+    if named and damage is not None:
+        said = [(span.start_s, span.end_s) for span in answer.spans]
+        parts["span"] = span_reward(damage.spans, said, config.span_margin_s)
+    return Reward(parts, spans=answer.spans)

@@ -42,6 +42,14 @@ def split_clips(
     return np.sort(np.concatenate(kept)), np.arange(first_dev, len(labels))
 
 
+def name_weight(labels: Sequence[Labels], kept: Sequence[int], dev_clips: int) -> float:
+    """What an answer's name counts in a clip whose artefact has a place in time, of those that are `kept`: the odds of such clips as they
+    come over their odds among the kept ones, so that what is learned about names is what clips as they come would teach."""
+    local = np.array([is_local(label) for label in labels[: len(labels) - dev_clips]], dtype=bool)
+    came, drawn = float(local.mean()), float(local[list(kept)].mean())
+    return came / (1 - came) * (1 - drawn) / drawn if 0 < drawn < 1 else 1.0
+
+
 def draw_question(config: QuestionConfig, seed: int) -> Question:
     """The question of one clip in one step: the same for all answers to it."""
     rng = np.random.default_rng(seed)

@@ -8,11 +8,12 @@ import numpy as np
 import pytest
 import torch
 
-from actors.answer_learner import LISTENER, AnswerLearner
+from actors.answer_learner import LISTENER, AnchorClips, AnswerLearner
 from auricle.errors import LearningError
 from auricle.listeners.assets import default_listener
-from auricle.listeners.calibration import TrainableConfig
+from auricle.listeners.calibration import DatasetConfig, TrainableConfig
 from auricle.listeners.checkpoint import load_listener
+from auricle.listeners.dataset import SetWriter
 from auricle.listeners.labels import Damage, make_labels
 from auricle.listeners.questions import question
 from auricle.reasoning.config import PARTS, AnswerConfig, AnswerLearnerConfig, ReasonDomain
@@ -22,10 +23,10 @@ CLIPS, ANSWERS, TOKENS = 3, 4, 3
 LABELS = json.dumps(asdict(make_labels(1.3, (Damage("noise", 0.9, ((0.0, 3.0),)),), 3.0)))
 
 
-def build(anchor_gamma: float = 0.0, **changes) -> AnswerLearner:
-    learner = AnswerLearnerConfig(lr=2e-4, anchor_gamma=anchor_gamma)
+def build(anchor_gamma: float = 0.0, lessons: AnchorClips | None = None, **changes) -> AnswerLearner:
+    learner = AnswerLearnerConfig(lr=2e-4, anchor_gamma=anchor_gamma, anchor_clips=4 if lessons else 0)
     domain = ReasonDomain(learner=learner, answers=AnswerConfig(temperature=1.0), **changes)
-    return AnswerLearner(domain, default_listener(), steps=100)
+    return AnswerLearner(domain, default_listener(), steps=100, lessons=lessons)
 
 
 def columns(learner: AnswerLearner, step: int = 0, good: str = "5") -> dict[str, object]:
@@ -106,6 +107,19 @@ def test_answers_that_all_earn_the_same_change_nothing() -> None:
 
 def test_the_anchor_teaches_true_answers_beside_the_rewards() -> None:
     learner = build(anchor_gamma=1.0)
+    same = columns(learner)
+    same["parts"] = np.where(np.isnan(same["parts"]), np.nan, np.float32(1.0))  # type: ignore[arg-type]
+    losses = [learner.update_rows(same | {"step": np.full(CLIPS * ANSWERS, step)}).metrics["anchor_loss"] for step in range(12)]
+    assert np.mean(losses[-4:]) < 0.8 * np.mean(losses[:4])
+
+
+def test_the_anchor_may_teach_clips_of_its_own(tmp_path: Path) -> None:
+    labels = [make_labels(2.0, (Damage("drop-outs", 0.8, ((0.5, 1.0),)),), 3.0)] * 8
+    noise = np.random.default_rng(0).normal(-5, 1, (80, 300))
+    with SetWriter(tmp_path, len(labels), DatasetConfig()) as writer:
+        for own in labels:
+            writer.add_features(noise, noise, 300, own, "drop-outs")
+    learner = build(anchor_gamma=1.0, lessons=AnchorClips((tmp_path,), tuple(range(6)), seed=0, name_weight=1.0))
     same = columns(learner)
     same["parts"] = np.where(np.isnan(same["parts"]), np.nan, np.float32(1.0))  # type: ignore[arg-type]
     losses = [learner.update_rows(same | {"step": np.full(CLIPS * ANSWERS, step)}).metrics["anchor_loss"] for step in range(12)]

@@ -20,7 +20,7 @@ from auricle.listeners.listener_module import ListenerModule
 from auricle.listeners.sources import find_sources, speaker_of
 from auricle.listeners.training import learning_rate_share, plan_step, step_loss
 from auricle.listeners.turns import IGNORED, Exchange, Turns, tokenise
-from auricle.scenes.synth.voice import speak
+from auricle.scenes.synth.voice import speak, variants
 
 DATA = DatasetConfig(clips=12, held_out_clips=6, clip_s=2.0)
 NETWORK = ListenerConfig(clip_s=2.0, audio_tokens=20, encoder={"kind": "conv", "hidden_size": 32, "layers": 1, "intermediate_size": 64})
@@ -39,6 +39,11 @@ def test_a_set_is_cached_and_the_same_from_any_number_of_processes(tmp_path: Pat
     assert np.array_equal(again.features, clip_set.features)
     assert again.labels == clip_set.labels
     prepare(DATA, "train", tmp_path, processes=1, progress=lambda done, total: pytest.fail("not read from the cache"))
+    # A clip is the same whichever set it is in, so that a set may go on where another ends; and it says who talks.
+    later = prepare(DATA.model_copy(update={"first_clip": 8, "clips": 3}), "train", tmp_path, processes=1)
+    assert np.array_equal(later.features, clip_set.features[8:11])
+    assert later.speakers == clip_set.speakers[8:11]
+    assert set(later.speakers) <= set(variants())
 
 
 def test_speakers_voices_and_noises_of_the_parts_are_disjoint(tmp_path: Path) -> None:

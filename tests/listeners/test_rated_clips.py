@@ -8,6 +8,7 @@ import pytest
 
 from auricle.audio import write_audio
 from auricle.errors import ConfigError
+from auricle.listeners.answers import artefact_text
 from auricle.listeners.aspects import _agreement, agreement_with_labels, agreement_with_ratings, aspects_text
 from auricle.listeners.calibration import CalibrateConfig, DatasetConfig, TrainingConfig
 from auricle.listeners.checkpoint import Listener
@@ -67,11 +68,13 @@ def test_long_recordings_become_windows_with_their_scores(rated_set: ClipSet) ->
 
 def test_each_course_asks_what_is_known(mixed: JoinedSets) -> None:
     rng = np.random.default_rng(0)
-    config = CalibrateConfig(courses={"calibration": 1.0, "dimensions": 0.5})
-    calibration, dimensions = (course(mixed.labels, rng) for course in courses_of(config).values())
+    config = CalibrateConfig(courses={"calibration": 1.0, "dimensions": 0.5, "artefacts": 1.0})
+    calibration, dimensions, artefacts = (course(mixed.labels, rng) for course in courses_of(config).values())
     n, rated = len(mixed), 6
     heard = {audio % n for lesson in calibration for one in lesson.exchanges for audio in one.audios}
     assert heard == set(range(rated, n))
+    (lesson,) = artefacts
+    assert [(one.audios, one.answer) for one in lesson.exchanges] == [((row,), artefact_text(mixed.labels[row])) for row in range(rated, n)]
     (lesson,) = dimensions
     assert lesson.weight == 0.5
     assert [one.audios for one in lesson.exchanges] == [(place,) for place in range(n)]
@@ -105,7 +108,14 @@ def test_a_step_on_both_kinds_of_clips(listener: Listener, mixed: JoinedSets) ->
 
 
 def test_aspects_are_counted_where_nothing_was_scored(listener: Listener, mixed: JoinedSets, table: Path) -> None:
-    own = ClipSet(mixed.features[np.arange(6, 10)], mixed.features[np.arange(6, 10)], mixed.lengths[6:], mixed.labels[6:], mixed.kinds[6:])
+    own = ClipSet(
+        mixed.features[np.arange(6, 10)],
+        mixed.features[np.arange(6, 10)],
+        mixed.lengths[6:],
+        mixed.labels[6:],
+        mixed.kinds[6:],
+        mixed.speakers[6:],
+    )
     rows = agreement_with_labels(listener, own)
     assert [row.aspect for row in rows] == [aspect for aspect in QUALISPEECH_ASPECTS if aspect != "speed"]
     # A random model puts next to nothing on the five digits: no score, and it shows.

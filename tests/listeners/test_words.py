@@ -7,7 +7,7 @@ from auricle.judging.listener_judge import SHIPPED
 from auricle.listeners.calibration import DatasetConfig
 from auricle.listeners.checkpoint import load_listener
 from auricle.listeners.dataset import ClipSet, prepare
-from auricle.listeners.words import READERS, descriptions_with_pesq, sentiment_with_pesq
+from auricle.listeners.words import READERS, Described, descriptions_with_pesq, reader_with_pesq, sentiment_with_pesq
 
 
 @pytest.fixture(scope="module")
@@ -16,8 +16,16 @@ def clips(tmp_path_factory: pytest.TempPathFactory) -> ClipSet:
 
 
 def test_descriptions_come_with_the_pesq_of_their_clip(clips: ClipSet) -> None:
-    pairs = descriptions_with_pesq(load_listener(SHIPPED), clips)
-    assert [pesq for _, pesq in pairs] == [label.pesq for label in clips.labels if label.pesq is not None]
+    described = descriptions_with_pesq(load_listener(SHIPPED), clips)
+    spoken = [row for row, label in enumerate(clips.labels) if label.pesq is not None]
+    assert [(one.pesq, one.speaker) for one in described] == [(clips.labels[row].pesq, clips.speakers[row]) for row in spoken]
+
+
+def test_words_without_a_score_are_counted_and_speakers_are_drawn_whole() -> None:
+    words = ["The voice is clear and natural.", "The voice is noisy and terrible.", "", "Pleasant and clean.", "It is bad.", "It is fine."]
+    described = [Described(text, 1.0 + row % 4, f"speaker {row % 3}") for row, text in enumerate(words)]
+    found = reader_with_pesq("vader", described)
+    assert (found.left_out, found.rows, found.clusters) == (1, 5, 3)
 
 
 def test_the_shipped_classifier_reads_quality_out_of_the_shipped_listeners_words(clips: ClipSet) -> None:

@@ -1,5 +1,7 @@
 """Measures from answers beside the truth, and the benchmark's intervals for a change over clips and seeds."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -19,7 +21,8 @@ def heard(right: float, iou: float, seed: int) -> HeardClips:
     spans = np.where(np.arange(CLIPS) % 2, np.clip(iou + rng.normal(0, 0.1, CLIPS), 0, 1), np.nan)
     words = np.array([f"text {row % 5}." for row in range(CLIPS)], dtype=object)
     scores = truth + rng.normal(0, 0.5, truth.shape)
-    return HeardClips(scores, truth, named, true, spans, truth[:, 0], np.full(CLIPS, 0.5), words, np.zeros(CLIPS))
+    speakers = tuple(f"speaker {row % 20}" for row in range(CLIPS))
+    return HeardClips(scores, truth, named, true, spans, truth[:, 0], np.full(CLIPS, 0.5), words, np.zeros(CLIPS), speakers)
 
 
 def test_measures_are_those_of_the_rows_asked_for() -> None:
@@ -42,3 +45,13 @@ def test_a_change_that_is_there_in_every_seed_is_told_from_one_that_is_not() -> 
     assert gained["mean"] == pytest.approx(0.3, abs=0.06)
     assert none["low"] < 0 < none["high"]
     assert len(gained["seeds"]) == 3
+
+
+def test_clips_of_one_speaker_are_no_independent_witnesses() -> None:
+    """Two speakers, one of whom a listener hears better: however many clips there are, nothing is known of a third."""
+    base = [replace(heard(0.6, 0.2, 0), speakers=tuple(f"{row // 30}" for row in range(CLIPS)))]
+    better = [replace(one, spans=np.where(np.arange(CLIPS) < 30, one.spans + 0.3, one.spans)) for one in base]
+    results = summed_up({"calibrated": base, "supervised": base, "reasoned": better})
+    found = results["changes"]["reasoned - calibrated"]["span_iou"]  # type: ignore[index]
+    assert results["speakers"] == 2
+    assert found["low"] < 0 < found["mean"]

@@ -8,14 +8,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from auricle.errors import ConfigError, JudgeError
+from auricle.learning.advantages import AdvantageConfig
 from auricle.listeners.answers import artefact_text
 from auricle.listeners.descriptions import describe
 from auricle.listeners.labels import ARTEFACTS, Damage, Labels, make_labels
 from auricle.listeners.questions import question
+from auricle.reasoning.advantages import answer_advantages
 from auricle.reasoning.config import PARTS, AnswerRewardConfig, QuestionConfig
-from auricle.reasoning.rewards import closeness, reward_of
+from auricle.reasoning.rewards import closeness, reward_of, span_reward
 from auricle.reasoning.similarity import Claims, named_artefacts, similarity_of, true_artefacts, verdict_of
-from auricle.reasoning.tasks import draw_question, is_local, split_clips
+from auricle.reasoning.tasks import draw_question, is_local, name_weight, split_clips
 
 CONFIG, CLAIMS = AnswerRewardConfig(), Claims()
 GAPS = make_labels(2.0, (Damage("drop-outs", 0.8, ((0.5, 1.0), (2.0, 2.5))),), 3.0)
@@ -28,15 +30,51 @@ def earned(task: str, text: str, labels: Labels, dimension: str | None = None) -
 
 def test_a_true_answer_earns_everything() -> None:
     rng = np.random.default_rng(0)
+    assert earned("artefact", artefact_text(GAPS), GAPS) == {"artefact": 1.0, "span": 1.0, "format": 1.0}
+    assert earned("artefact", artefact_text(CLEAN), CLEAN) == {"artefact": 1.0, "format": 1.0}
     for labels in (GAPS, CLEAN):
-        assert earned("artefact", artefact_text(labels), labels) == {"artefact": 1.0, "span": 1.0, "format": 1.0}
         assert earned("describe", describe(labels, rng), labels)["words"] > 0.85
 
 
-def test_a_span_earns_its_overlap_and_nothing_under_another_name() -> None:
+def test_a_span_earns_its_overlap_and_does_not_apply_under_another_name() -> None:
     assert earned("artefact", "drop-outs: 0.5-1.5 s", GAPS)["span"] == pytest.approx(0.5 / 1.5)
-    assert earned("artefact", "noise: 0.5-1.0, 2.0-2.5 s", GAPS) == {"artefact": 0.0, "span": 0.0, "format": 1.0}
-    assert earned("artefact", "none", GAPS) == {"artefact": 0.0, "span": 0.0, "format": 1.0}
+    assert earned("artefact", "noise: 0.5-1.0, 2.0-2.5 s", GAPS) == {"artefact": 0.0, "format": 1.0}
+    assert earned("artefact", "none", GAPS) == {"artefact": 0.0, "format": 1.0}
+
+
+def test_with_a_margin_a_near_miss_earns_more_than_a_far_one() -> None:
+    true = [(1.0, 1.2)]
+    hit, near, far = (span_reward(true, [(start, start + 0.2)], 0.3) for start in (1.0, 1.3, 2.5))
+    assert (hit, far) == (1.0, 0.0)
+    assert near == pytest.approx((0.5 / 1.1) / 2)
+    assert span_reward(true, [(1.3, 1.5)], 0.0) == 0.0
+
+
+def test_times_are_compared_among_answers_that_name_rightly_and_do_not_tax_the_name() -> None:
+    """Two right names with good and bad times beside two wrong names, for two clips."""
+    parts = np.full((8, len(PARTS)), np.nan)
+    parts[:, PARTS.index("format")] = 1.0
+    parts[:, PARTS.index("artefact")] = [1, 1, 0, 0] * 2
+    parts[:2, PARTS.index("span")], parts[4:6, PARTS.index("span")] = (0.9, 0.1), (0.3, 0.5)
+    scenes = ["a"] * 4 + ["b"] * 4
+    table = {"rollout_id": np.arange(8), "scene_id": scenes, "task": ["artefact"] * 8, "parts": parts, "shares": np.ones(8)}
+    weights = [CONFIG.weights.get(name, 0.0) for name in PARTS]
+    values = answer_advantages([table], weights, AdvantageConfig(credit_weight=0.0), 0).advantages.values
+    named = answer_advantages(
+        [table],
+        [0.0 if name == "span" else weight for name, weight in zip(PARTS, weights, strict=True)],
+        AdvantageConfig(credit_weight=0.0),
+        0,
+    ).advantages.values
+    assert values[0] > values[1] > values[2]
+    assert values[5] > values[4]
+    np.testing.assert_allclose(values[2:4], named[2:4])
+    np.testing.assert_allclose(values[:2].mean(), named[:2].mean())
+    drawn_often = answer_advantages(
+        [table | {"shares": np.full(8, 0.25)}], weights, AdvantageConfig(credit_weight=0.0), 0
+    ).advantages.values
+    np.testing.assert_allclose(drawn_often[2:4], values[2:4] / 4)
+    np.testing.assert_allclose(drawn_often[0] - drawn_often[1], values[0] - values[1])
 
 
 def test_a_score_earns_its_closeness() -> None:
@@ -85,6 +123,13 @@ def test_clips_are_chosen_by_share_and_the_last_are_held_out() -> None:
     assert split_clips(labels, QuestionConfig(local_share=0.5, dev_clips=20), seed=1)[0].tolist() != train.tolist()
     with pytest.raises(ConfigError, match="too few"):
         split_clips(labels, QuestionConfig(dev_clips=80), seed=0)
+
+
+def test_names_in_clips_that_are_drawn_more_often_count_less_by_as_much() -> None:
+    labels = [GAPS if row % 4 == 0 else CLEAN for row in range(80)]
+    even, _ = split_clips(labels, QuestionConfig(local_share=0.5, dev_clips=20), seed=0)
+    assert name_weight(labels, even.tolist(), 20) == pytest.approx(1 / 3)
+    assert name_weight(labels, list(range(60)), 20) == pytest.approx(1.0)
 
 
 def test_questions_follow_from_their_seed_and_their_shares() -> None:
