@@ -223,7 +223,7 @@ def test_a_run_is_resumed_and_looked_at_by_its_uri(tmp_path: Path, capsys: pytes
         pass
     uri = f"{place}/one"
     assert status.main([uri]) == 0
-    assert "30 steps, last checkpoint at 30" in capsys.readouterr().out
+    assert "30 of 60 steps, checkpoint at 30" in capsys.readouterr().out
     assert ledger.main([uri, "--check"]) == 0
     assert "issued 240 = trained 239 + dropped 1 + in flight 0" in capsys.readouterr().out
     assert report.main([uri]) == 0
