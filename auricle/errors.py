@@ -68,5 +68,9 @@ class PoolError(AuricleError):
     """A pool's actors died more often than the run allows."""
 
 
+class DiskFullError(AuricleError):
+    """A file of a run that could not be written because its disk, or its owner's quota, is full."""
+
+
 class EnvironmentSetupError(AuricleError):
     """The machine or the installed packages cannot do what was asked."""

@@ -14,7 +14,7 @@ from typing import Any
 
 import auricle
 from auricle.errors import MediaError
-from auricle.files import replacing
+from auricle.files import on_disk, replacing
 from pipelines.command import EXIT_OK, run_verb, verb_parser
 from pipelines.reporting.evaluation import group_label
 from pipelines.reporting.media import Sound, sound
@@ -86,7 +86,7 @@ def build_report(run_folder: Path) -> Path:
         number=number_text,
     )
     path = record.folder / "report.html"
-    with replacing(path) as temporary:
+    with on_disk(path), replacing(path) as temporary:
         temporary.write_text(text, encoding="utf-8")
     return path
 

@@ -38,6 +38,8 @@ class RunStatus:
     """Of the last step."""
     bottleneck: Bottleneck | None
     ledger: Account | None
+    quarantined: tuple[str, ...]
+    """Scenes that are left out, a sentence each."""
     events: tuple[str, ...]
     """The last ones, oldest first."""
 
@@ -86,6 +88,7 @@ def read_status(run: RunFolder, *, now_s: float) -> RunStatus:
         metrics=metrics,
         bottleneck=find_bottleneck(metrics),
         ledger=sums,
+        quarantined=tuple(one.sentence() for one in run.quarantined()),
         events=tuple(str(record["event"]) for record in events[-3:]),
     )
 
@@ -106,6 +109,7 @@ def lines_of(status: RunStatus) -> list[str]:
         lines.append(f"  ledger   {status.ledger.sentence()}" + "".join(f"; FAULT: {fault}" for fault in status.ledger.faults))
         reasons = sorted(status.ledger.reasons.items(), key=lambda item: -item[1])
         lines.append("  dropped  " + (", ".join(f"{reason} {count}" for reason, count in reasons) or "none"))
+    lines += [f"  left out {sentence}" for sentence in status.quarantined]
     if status.trouble:
         lines.append(f"  FAULT    {status.trouble}")
     return lines + [f"  event    {event}" for event in status.events]
