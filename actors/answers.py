@@ -18,11 +18,13 @@ import ray
 import torch
 from jaxtyping import Float32
 
+from actors.pulse import own_pulse
 from auricle.learning.schedule import Rollout, RolloutSchedule, derive_seed
 from auricle.learning.staleness import StalenessConfig, required_version
 from auricle.listeners.augmentation import RecordingChains
 from auricle.listeners.dataset import read_sets
 from auricle.listeners.features import scaled
+from auricle.pulse import during
 from auricle.reasoning.answering import Answer, AnswerEngine, Request
 from auricle.reasoning.config import AnswerConfig, QuestionConfig
 from auricle.reasoning.rows import NO_TOKEN
@@ -57,6 +59,7 @@ class AnswerStage:
         # Prefixes kept from earlier blocks would make an answer hang on which blocks this actor has had before.
         self._engine = AnswerEngine(listener_folder, config, keep_prefixes=not staleness.exact_staleness)
         self._version = -1
+        own_pulse("answer actor")
         self._usage = UsageMeter("rollout")
 
     def __call__(self, batch: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
@@ -67,9 +70,11 @@ class AnswerStage:
     def _block(self, index: int) -> dict[str, np.ndarray]:
         first = index * self._rows_per_block
         rollouts = [self._schedule.rollout(rollout_id) for rollout_id in range(first, first + self._rows_per_block)]
-        gate_wait_s = self._pass_gate(rollouts[0].step)
+        with during(f"step {rollouts[0].step}, block {index}: at the gate"):
+            gate_wait_s = self._pass_gate(rollouts[0].step)
         began = time.monotonic()
-        columns, rows = self._columns(rollouts), len(rollouts)
+        with during(f"step {rollouts[0].step}, block {index}: answering"):
+            columns, rows = self._columns(rollouts), len(rollouts)
         return columns | {
             "gate_wait_s": np.full(rows, gate_wait_s / rows),
             "rollout_s": np.full(rows, (time.monotonic() - began) / rows),

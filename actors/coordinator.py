@@ -3,8 +3,9 @@
 Invariants:
 - Every rank gets the same directive for a step: it is decided once, when the first rank arrives, and never changed.
 - A rollout enters the ledger exactly once; a second report of the same (step, rank) is a repetition and is ignored.
+- What depends on earlier steps (failure budget, quarantine) is folded from the ledger where a phase begins: it goes on as if nothing had
+  happened.
 - A checkpoint appears under its final name only when the engine's files, the policy versions and the ledger's part are all on disk.
-- A run that was broken off and goes on decides as one that was not: what was dropped before counts for the failure budget.
 - Once a checkpoint that ends the run is committed nothing is in flight: ids beyond it are withdrawn, and issued again on resuming.
 
     rank r: update(step) --step_done--> coordinator --Directive--> rank r
@@ -17,12 +18,16 @@ import json
 import os
 import shutil
 import time
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
+from actors.pulse import own_pulse
 from auricle import ledger
-from auricle.learning.budget import FailureBudget, FailureBudgetConfig
+from auricle.errors import LedgerError
+from auricle.files import on_disk
+from auricle.learning.budget import FailureBudget, FailureBudgetConfig, step_counts
+from auricle.learning.quarantine import Quarantine, QuarantineConfig, Quarantined
 from auricle.ledger import LedgerEntry
 from auricle.usage import Usage, newest
 
@@ -69,6 +74,10 @@ class Committed:
     folder: str
 
 
+Message = StepReport | Quarantined | Committed
+_BUDGET = "failure budget"
+
+
 def checkpoint_folder(run_folder: Path, step: int) -> Path:
     """Where the checkpoint after `step` steps lives."""
     return run_folder / "checkpoints" / f"step-{step:06d}"
@@ -94,26 +103,35 @@ class RunCoordinator:
         max_staleness: int,
         checkpoint_every: int,
         budget: FailureBudgetConfig,
+        quarantine: QuarantineConfig,
+        scenes: int,
     ) -> None:
+        """scenes: how many there are to learn from."""
         self._folder = Path(run_folder)
         self._world_size = world_size
         self._phase_end_step, self._end_step = phase_end_step, end_step
         self._global_batch, self._max_staleness = global_batch, max_staleness
         self._checkpoint_every = checkpoint_every
-        self._budget = FailureBudget(budget, global_batch)
+        self._budget, self._scenes = FailureBudget(budget, global_batch), scenes
         self._directives: dict[int, Directive] = {}
         self._arrived: dict[int, dict[int, RankReport]] = {}
         self._next_step = first_step
         self._pending: list[LedgerEntry] = []
         self._part_begins = first_step
         self._stop_reason = ""
-        self._messages: asyncio.Queue[StepReport | Committed] = asyncio.Queue()
+        self._messages: asyncio.Queue[Message] = asyncio.Queue()
         self._heartbeat = time.monotonic()
         ledger.truncate(self._folder / "ledger", first_step)
-        self._counts = ledger.counts_going_on(self._folder / "ledger")
         self._issued = self._note_issued(first_step)
         before = ledger.account(self._folder / "ledger")
         self._ended = {"trained": before.trained, "dropped": before.dropped}
+        self._look_back_from = _look_back_from(self._folder, first_step)
+        self._counts: list[tuple[int, int]] = []
+        self._quarantine = Quarantine(quarantine)
+        for step, entries in ledger.finished_steps(self._folder / "ledger"):
+            self._fold(step, entries)
+        self._write_quarantine()
+        own_pulse("coordinator")
 
     async def step_done(self, rank: int, report: RankReport) -> Directive:
         """Take a rank's report of a step; answer what all ranks do next."""
@@ -138,8 +156,12 @@ class RunCoordinator:
         if partial.exists():
             shutil.rmtree(final, ignore_errors=True)
             os.replace(partial, final)
-        write_json(final.parent / "last.json", {"step": step, "folder": final.name})
-        if (directive := self._directives.get(step - 1)) and directive.stop:
+        directive = self._directives.get(step - 1)
+        if directive and directive.reason.startswith(_BUDGET):
+            self._look_back_from = step
+        looked_at = {"budget_from": self._look_back_from} if self._look_back_from else {}
+        write_json(final.parent / "last.json", {"step": step, "folder": final.name} | looked_at)
+        if directive and directive.stop:
             ended = step * self._global_batch
             ledger.record_issued(self._folder / "ledger", ended, withdrawn=self._issued - ended)
         self._messages.put_nowait(Committed(step, str(final)))
@@ -148,7 +170,13 @@ class RunCoordinator:
         """Stop, with a checkpoint, at the next step that is not decided yet."""
         self._stop_reason = self._stop_reason or reason
 
-    async def messages(self, timeout_s: float) -> list[StepReport | Committed]:
+    async def quarantined(self, version: int) -> tuple[str, ...]:
+        """The scenes that rollouts made with this version of the policy leave out (`Quarantine.at`)."""
+        if version > self._next_step + 1:
+            raise LedgerError(f"version {version} is published, but step {version - 2} is not reported yet; what it decided is not known")
+        return self._quarantine.at(version)
+
+    async def messages(self, timeout_s: float) -> list[Message]:
         """What happened since the last call, in order; waits for the first message, up to timeout_s."""
         try:
             found = [await asyncio.wait_for(self._messages.get(), timeout_s)]
@@ -162,11 +190,20 @@ class RunCoordinator:
         """Seconds since a rank last reported."""
         return time.monotonic() - self._heartbeat
 
+    async def state(self) -> str:
+        """Where the run stands, in a sentence."""
+        arrived = ", ".join(f"rank {rank}" for rank in sorted(self._arrived.get(self._next_step, {}))) or "no rank"
+        return (
+            f"step {self._next_step} is due, and {arrived} of {self._world_size} has reported it; the last report came "
+            f"{time.monotonic() - self._heartbeat:.0f} s ago; {len(self._pending)} rollouts ended since the last checkpoint, "
+            f"{self._issued - sum(self._ended.values())} are in flight"
+        )
+
     def _decide(self, step: int) -> Directive:
         done = step + 1 >= self._end_step
-        spent = self._budget.verdict(self._counts, last=done)
+        spent = self._budget.verdict(self._counts, last=done) or self._budget.scenes_verdict(len(self._quarantine.scenes), self._scenes)
         # A short run that dropped nearly everything has reached its last step, but it is not done.
-        reason = f"failure budget: {spent}" if spent else ("done" if done else self._stop_reason)
+        reason = f"{_BUDGET}: {spent}" if spent else ("done" if done else self._stop_reason)
         checkpoint = bool(reason) or (step + 1) % self._checkpoint_every == 0 or step + 1 == self._phase_end_step
         return Directive(checkpoint=checkpoint, stop=bool(reason), reason=reason)
 
@@ -180,13 +217,28 @@ class RunCoordinator:
                 sums[name] = sums.get(name, 0.0) + value
         entries = [entry for report in reports for entry in report.entries]
         dropped = sum(entry.state == "dropped" for entry in entries)
-        self._counts.append((dropped, len(entries)))
+        new = self._fold(step, entries)
         self._ended["dropped"] += dropped
         self._ended["trained"] += len(entries) - dropped
         self._issued = self._note_issued(step + 1)
         totals = {"issued": self._issued, **self._ended, "in_flight": self._issued - sum(self._ended.values())}
         usages = tuple(newest(usage for report in reports for usage in report.usages))
         self._messages.put_nowait(StepReport(step, time.time(), reports[0].metrics, sums, totals, _words(entries), usages))
+        for one in new:
+            self._messages.put_nowait(one)
+        if new:
+            self._write_quarantine()
+
+    def _fold(self, step: int, entries: list[LedgerEntry]) -> list[Quarantined]:
+        """What later decisions hang on."""
+        if step >= self._look_back_from:
+            self._counts.append(step_counts(entries))
+        return self._quarantine.add(step, entries)
+
+    def _write_quarantine(self) -> None:
+        path, scenes = self._folder / "quarantine.json", [asdict(one) for one in self._quarantine.scenes]
+        if scenes or path.exists():
+            write_json(path, {"scenes": scenes})
 
     def _note_issued(self, finished_steps: int) -> int:
         steps = min(self._end_step, finished_steps + self._max_staleness + 1)
@@ -195,10 +247,18 @@ class RunCoordinator:
 
 
 def write_json(path: Path, value: Any) -> None:
-    """Write JSON atomically."""
+    """Write JSON atomically. Raises DiskFullError."""
     temporary = path.with_name(path.name + ".tmp")
-    temporary.write_text(json.dumps(value, indent=1))
-    os.replace(temporary, path)
+    with on_disk(path):
+        temporary.write_text(json.dumps(value, indent=1))
+        os.replace(temporary, path)
+
+
+def _look_back_from(run_folder: Path, first_step: int) -> int:
+    """The first step that the failure budget looks at: a run that it had stopped, and that was resumed, is not stopped for it again."""
+    last = run_folder / "checkpoints" / "last.json"
+    found = int(json.loads(last.read_text()).get("budget_from", 0)) if last.exists() else 0
+    return min(found, first_step)
 
 
 def _words(entries: list[LedgerEntry]) -> str:

@@ -26,11 +26,13 @@ from ray.serve.exceptions import RayServeException
 from ray.serve.handle import DeploymentHandle
 
 from actors.judge_usage import Replies, Reply, Worked
+from actors.pulse import own_pulse
 from auricle.errors import JudgeError, JudgeUnavailableError
 from auricle.judging.judge import Identity, Judge, JudgeClip, judge_each, judge_safely
 from auricle.judging.panel import JudgeConfig, SharedPoolConfig
 from auricle.judging.registry import build_judge
 from auricle.judging.verdict import Verdict
+from auricle.pulse import during
 from auricle.usage import Usage, UsageMeter
 
 HANG_FACTOR = 3.0
@@ -44,6 +46,7 @@ class JudgeReplica:
 
     def __init__(self, config: dict[str, Any]) -> None:
         self._config = JudgeConfig.model_validate(config)
+        own_pulse(f"judge {self._config.name}", app=own_app())
         self._busy: dict[object, float] = {}
         self._worked, self._meter = Worked(), UsageMeter(self._config.name)
         self._thread = ThreadPoolExecutor(1, thread_name_prefix=f"judge-{self._config.name}")
@@ -88,7 +91,8 @@ class JudgeReplica:
         self._busy[call] = began = time.monotonic()
         self._worked.begin()
         try:
-            verdicts = (judge_each if self._config.alone else judge_safely)(self._judge, clips)
+            with during(f"{self._config.name} judges {len(clips)} clips"):
+                verdicts = (judge_each if self._config.alone else judge_safely)(self._judge, clips)
             return verdicts, time.monotonic() - began
         finally:
             self._worked.end()
@@ -102,6 +106,14 @@ class JudgeReplica:
                 f"judge {self._config.name!r} has been at one batch for {busy_s:.0f} s; its deadline is {self._config.deadline_s:g} s"
             )
         self._judge.check_health()
+
+
+def own_app() -> str:
+    """The Serve application that this process is a replica of; empty where it is none."""
+    try:
+        return serve.get_replica_context().app_name
+    except RayServeException:
+        return ""
 
 
 class ServeBench:

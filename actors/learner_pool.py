@@ -12,17 +12,19 @@ Invariants
 """
 
 import logging
-import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
 import ray
-from ray.exceptions import GetTimeoutError, RayError, RayTaskError
+from ray.exceptions import GetTimeoutError, RayError
 
+from actors.deaths import Place, broken_ranks, faults_of, own_place
 from actors.engine import join_group, open_port
-from auricle.errors import AuricleError, DeadlineError, PoolError
+from actors.pulse import own_pulse
+from auricle.errors import DeadlineError, PoolError
 from auricle.learning.config import LearnerPoolConfig
+from auricle.pulse import during
 
 logger = logging.getLogger("auricle.learner_pool")
 
@@ -51,22 +53,20 @@ class LearnerRank:
         found, port, self._listener = open_port(address or ray.util.get_node_ip_address())
         return found, port
 
-    def node(self) -> str:
-        """The node this rank runs on."""
-        return ray.get_runtime_context().get_node_id()
-
-    def pid(self) -> int:
-        """The rank's process id on its node."""
-        return os.getpid()
+    def place(self) -> Place:
+        """Where this rank lives."""
+        return own_place()
 
     def setup(self, rank: int, world_size: int, address: str, port: int, build: Callable[[], Learner], timeout_s: float) -> None:
         """Join the other ranks, and build the learner."""
+        own_pulse(f"learner rank {rank}")
         join_group(rank, world_size, address, port, timeout_s=timeout_s, listener=self._listener)
         self._learner = build()
 
     def call(self, method: str, *arguments: Any) -> Any:
         """The learner's method, by name. Most are collective: every rank has to be asked."""
-        return getattr(self._learner, method)(*arguments)
+        with during(method):
+            return getattr(self._learner, method)(*arguments)
 
     def apply(self, function: Callable[..., Any], *arguments: Any, **named: Any) -> Any:
         """`function(learner, ...)` in the rank's process: how a pipeline feeds a share of a stream to a learner where it lives."""
@@ -81,6 +81,7 @@ class LearnerPool:
         self._build, self._config = build, config
         self._rebuilds = 0
         self.ranks: list[Any] = []
+        self.places: dict[int, Place] = {}
 
     def __enter__(self) -> "LearnerPool":
         self.start()
@@ -96,8 +97,9 @@ class LearnerPool:
             num_cpus=config.num_cpus, num_gpus=config.num_gpus, resources=config.resources or None, max_restarts=0, max_task_retries=0
         )
         self.ranks = [actor.remote() for _ in range(config.ranks)]
-        nodes = self._wait("start", [rank.node.remote() for rank in self.ranks], timeout_s)
-        [(address, port)] = self._wait("bind", [self.ranks[0].bind.remote(_LOOPBACK if len(set(nodes)) == 1 else "")], timeout_s)
+        self.places = dict(enumerate(self._wait("start", [rank.place.remote() for rank in self.ranks], timeout_s)))
+        one_node = len({place.node_id for place in self.places.values()}) == 1
+        [(address, port)] = self._wait("bind", [self.ranks[0].bind.remote(_LOOPBACK if one_node else "")], timeout_s)
         self._wait(
             "setup",
             [
@@ -135,7 +137,7 @@ class LearnerPool:
 
     def _wait(self, what: str, answers: list[Any], timeout_s: float) -> list[Any]:
         try:
-            return _answers(what, answers, timeout_s)
+            return _answers(what, answers, timeout_s, self.places)
         except BaseException:
             self._kill()
             raise
@@ -146,15 +148,11 @@ class LearnerPool:
         self.ranks = []
 
 
-def _answers(what: str, answers: list[Any], timeout_s: float) -> list[Any]:
+def _answers(what: str, answers: list[Any], timeout_s: float, places: Mapping[int, Place]) -> list[Any]:
     try:
         return ray.get(answers, timeout=timeout_s)
     except GetTimeoutError:
         late = [rank for rank, answer in enumerate(answers) if not ray.wait([answer], timeout=0)[0]]
         raise DeadlineError(f"learner rank(s) {late} did not finish {what!r} in {timeout_s:.0f} s; all ranks were stopped") from None
     except RayError as error:
-        cause = error.cause if isinstance(error, RayTaskError) else error
-        if isinstance(cause, AuricleError):
-            raise cause from None
-        lines = str(cause).strip().splitlines() or [""]
-        raise PoolError(f"a learner rank was lost in {what!r} ({type(cause).__name__}: {lines[-1].strip()[:300]})") from error
+        raise broken_ranks(faults_of(answers), places, f" in {what!r}") from error

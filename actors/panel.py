@@ -16,11 +16,13 @@ from ray.serve.handle import DeploymentHandle
 from ray.serve.schema import ApplicationStatus
 
 from actors.judge_pool import shared_deployment
-from actors.judges import ServeBench, judge_deployment
+from actors.judges import ServeBench, judge_deployment, own_app
+from actors.pulse import own_pulse
 from auricle.errors import JudgeError
 from auricle.judging.panel import PanelConfig
 from auricle.judging.placement import check_judges
 from auricle.judging.sitting import Sitting
+from auricle.pulse import during
 from auricle.usage import Usage
 
 PANEL_APP = "panel"
@@ -33,12 +35,14 @@ class Panel:
 
     def __init__(self, config: dict[str, Any], judges: dict[str, DeploymentHandle]) -> None:
         self._config = PanelConfig.model_validate(config)
+        own_pulse("panel", app=own_app())
         self._benches = {judge.name: ServeBench(judges[judge.name], judge.name if judge.shared else "") for judge in self._config.judges}
         self._sitting = Sitting(self._config, self._benches)
 
     async def judge(self, requests: Sequence[Mapping[str, Any]]) -> list[dict[str, dict[str, Any]]]:
         """One answer a request, in their order; see docs/design.md for both."""
-        return await self._sitting.judge(requests)
+        with during(f"{len(requests)} clips before the judges"):
+            return await self._sitting.judge(requests)
 
     async def usage(self) -> list[Usage]:
         """What the judges' processes use and do, as each said with its last answer (actors.reward_client asks now and then)."""

@@ -20,10 +20,12 @@ from ray import serve
 from ray.exceptions import RayError
 from ray.serve.exceptions import RayServeException
 
+from actors.pulse import own_pulse
 from actors.settings import RewardConfig
 from auricle.judging.panel import PanelConfig, parts_of, relative_parts, spans_of
 from auricle.judging.verdict import Failed, verdict_to_dict
 from auricle.learning.credit import span_penalties
+from auricle.pulse import during
 from auricle.usage import Usage, UsageMeter, from_texts, usage_column
 
 LOOK_EVERY_S, LOOK_TIMEOUT_S = 2.0, 10.0
@@ -40,6 +42,7 @@ class RewardStage:
         self._judges: list[Usage] = []
         self._look: asyncio.Task[None] | None = None
         self._looked_s = -LOOK_EVERY_S
+        own_pulse("reward client", app=app_name)
 
     async def __call__(self, batch: dict[str, np.ndarray]) -> AsyncIterator[dict[str, np.ndarray]]:
         """Adds `verdicts` (JSON), `parts` and `reference_parts` [rows, parts] (NaN: not judged), and `credit` [rows, knots]."""
@@ -53,7 +56,8 @@ class RewardStage:
             _request(batch, row, f"{batch['rollout_id'][row]}-reference", np.frombuffer(batch["reference_enhanced"][row], np.float32))
             for row in references
         ]
-        answers, retries = await self._judge(requests)
+        with during(f"step {batch['step'][0]}: {len(requests)} clips from rollout {batch['rollout_id'][0]} on are at the panel"):
+            answers, retries = await self._judge(requests)
         rows = len(batch["rollout_id"])
         by_row: list[Mapping[str, Any]] = [{} for _ in range(rows)]
         for row, answer in zip(usable, answers[: len(usable)], strict=True):

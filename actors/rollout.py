@@ -4,7 +4,8 @@ Invariants:
 - What a rollout is, is a pure function of its id: the schedule gives step, scene, sample, crop and noise seed.
 - The gate: a rollout of step s is made with a policy version of at least s - K (exactly s - K with `exact_staleness`), whichever
   actor makes it and however often Ray Data executes the block.
-- Every id of a block comes out as one row. A scene that cannot be loaded gives rows with `fault` set, which are dropped, never trained.
+- Every id of a block comes out as one row. A scene that cannot be loaded, that is quarantined as of the version granted, or of which the
+  enhancer makes no numbers gives rows with `fault` set, which are neither judged nor trained on; nothing is put in its place.
 
     block index --> ids --> gate (weight store) --> load scenes --> sample masks --> rows, all samples of a scene side by side
 """
@@ -21,15 +22,20 @@ import torch
 from ray.rllib.core.columns import Columns
 
 from actors.policy import ENHANCED, FRAMES, LOGITS, MIX, NOISE_SEEDS, SCENE_ROW, EnhancementPolicy
+from actors.pulse import own_pulse
 from actors.settings import RolloutConfig
 from auricle.audio import sound_duration_s
 from auricle.enhancers.exploration import ExplorationConfig
 from auricle.errors import SceneError
+from auricle.learning.quarantine import QUARANTINED
 from auricle.learning.schedule import Rollout, RolloutSchedule
 from auricle.learning.staleness import StalenessConfig, required_version
+from auricle.pulse import during
 from auricle.scenes.loading import load_clip
 from auricle.scenes.scene import Clip, Scene
 from auricle.usage import UsageMeter, usage_column
+
+NO_NUMBERS = "enhancer: its output is not finite"
 
 
 class RolloutStage:
@@ -43,6 +49,7 @@ class RolloutStage:
         enhancer_folder: str,
         exploration: ExplorationConfig,
         store: Any,
+        coordinator: Any,
         *,
         first_block: int,
         rows_per_block: int,
@@ -52,7 +59,7 @@ class RolloutStage:
         precision: str = "fp32",
     ) -> None:
         torch.set_num_threads(1)
-        self._config, self._schedule, self._store = config, schedule, store
+        self._config, self._schedule, self._store, self._coordinator = config, schedule, store, coordinator
         self._scenes = scenes if with_target else [replace(scene, target=None) for scene in scenes]
         self._first_block, self._rows_per_block, self._staleness = first_block, rows_per_block, staleness
         self._with_target, self._with_reference = with_target, with_reference
@@ -60,8 +67,9 @@ class RolloutStage:
         self._policy, self._reference = (
             EnhancementPolicy.from_enhancer(enhancer_folder, exploration, precision=precision).to(self._device).eval() for _ in range(2)
         )
-        self._version = -1
+        self._version, self._quarantined = -1, frozenset[str]()
         self._usage = UsageMeter("rollout")
+        own_pulse("rollout actor")
 
     def __call__(self, batch: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
         """The rollouts of the blocks named in `batch["id"]`."""
@@ -71,10 +79,13 @@ class RolloutStage:
     def _block(self, index: int) -> dict[str, np.ndarray]:
         first = index * self._rows_per_block
         rollouts = [self._schedule.rollout(rollout_id) for rollout_id in range(first, first + self._rows_per_block)]
-        gate_wait_s = self._pass_gate(rollouts[0].step)
+        with during(f"step {rollouts[0].step}, block {index}: at the gate"):
+            gate_wait_s = self._pass_gate(rollouts[0].step)
         began = time.monotonic()
-        clips = self._clips(rollouts)
-        columns = self._columns(rollouts, clips)
+        with during(f"step {rollouts[0].step}, block {index}: loading scenes"):
+            clips = self._clips(rollouts)
+        with during(f"step {rollouts[0].step}, block {index}: enhancing"):
+            columns = self._columns(rollouts, clips)
         rows = len(rollouts)
         return columns | {
             "gate_wait_s": np.full(rows, gate_wait_s / rows),
@@ -84,7 +95,7 @@ class RolloutStage:
         }
 
     def _pass_gate(self, step: int) -> float:
-        """Wait for the version that a rollout of `step` needs, and load it. Returns the seconds waited."""
+        """Wait for the version that a rollout of `step` needs; load it, and what it leaves out. Returns the seconds waited."""
         began = time.monotonic()
         timeout_s = self._config.gate_timeout_s
         needed = required_version(step, self._staleness.max_staleness)
@@ -92,6 +103,7 @@ class RolloutStage:
         if granted != self._version:
             weights = ray.get(reference, timeout=timeout_s)
             self._policy.enhancer.load_state_dict({name: torch.from_numpy(np.array(value)) for name, value in weights.items()})
+            self._quarantined = frozenset(ray.get(self._coordinator.quarantined.remote(granted), timeout=timeout_s))
             self._version = granted
         return time.monotonic() - began
 
@@ -106,7 +118,9 @@ class RolloutStage:
                     loaded[rollout.scene_index] = f"scene: {error}"
         return [loaded[rollout.scene_index] for rollout in rollouts]
 
-    def _load(self, scene: Scene, crop_seed: int) -> Clip:
+    def _load(self, scene: Scene, crop_seed: int) -> Clip | str:
+        if scene.scene_id in self._quarantined:
+            return QUARANTINED
         enhancer = self._policy.enhancer
         spare_s = max(0.0, sound_duration_s(scene.mix) - self._config.clip_s)
         return load_clip(
@@ -118,25 +132,38 @@ class RolloutStage:
         )
 
     def _columns(self, rollouts: Sequence[Rollout], clips: Sequence[Clip | str]) -> dict[str, np.ndarray]:
-        """All columns of a block but the timings. Each scene goes through the network once, however many samples it has."""
+        """All columns of a block but the timings. Each usable scene goes through the network once, however many samples it has."""
         enhancer = self._policy.enhancer
         samples = round(self._config.clip_s * enhancer.sample_rate_hz)
         frames = ceil(self._config.clip_s * enhancer.frame_rate_hz - 1e-6)
         size = enhancer.frame_size_px
         mix = np.stack([_or_zeros(clip, "mix", (samples,), np.float32) for clip in clips])
         video = np.stack([_or_zeros(clip, "frames", (frames, size, size), np.uint8) for clip in clips])
-        first = [row for row, rollout in enumerate(rollouts) if row == 0 or rollout.scene_index != rollouts[row - 1].scene_index]
-        scene_row = torch.from_numpy(np.searchsorted(first, np.arange(len(rollouts)), side="right") - 1)
+        first, place = _scenes(rollouts)
+        # One scene goes through in any case: it gives the columns their shapes.
+        usable = [number for number, row in enumerate(first) if isinstance(clips[row], Clip)] or [0]
+        rows, heard = np.flatnonzero(np.isin(place, usable)), [first[number] for number in usable]
         batch = {
-            Columns.OBS: {MIX: self._tensor(mix[first]), FRAMES: self._tensor(video[first])},
-            SCENE_ROW: scene_row.to(self._device),
-            NOISE_SEEDS: [rollout.noise_seed for rollout in rollouts],
+            Columns.OBS: {MIX: self._tensor(mix[heard]), FRAMES: self._tensor(video[heard])},
+            SCENE_ROW: torch.from_numpy(np.searchsorted(usable, place[rows])).to(self._device),
+            NOISE_SEEDS: [rollouts[row].noise_seed for row in rows],
         }
         made = self._policy.forward_exploration(batch)
         reference = self._reference.forward_inference(batch)
         references = np.full(len(rollouts), b"", dtype=object)
         if self._with_reference:
-            references[first] = [audio.tobytes() for audio in reference[ENHANCED].cpu().numpy()]
+            references[heard] = [audio.tobytes() for audio in reference[ENHANCED].cpu().numpy()]
+
+        def whole(values: torch.Tensor) -> np.ndarray:
+            result = np.zeros((len(rollouts), *values.shape[1:]), np.float32)
+            result[rows] = values.cpu().numpy()
+            return result
+
+        enhanced, action = whole(made[ENHANCED]), whole(made[Columns.ACTIONS].mT)
+        faults = [clip if isinstance(clip, str) else "" for clip in clips]
+        for row in rows:
+            if not faults[row] and not (np.isfinite(enhanced[row]).all() and np.isfinite(action[row]).all()):
+                faults[row] = NO_NUMBERS
         targets = [_target(clip, samples) if self._with_target else None for clip in clips]
         return {
             "rollout_id": np.array([rollout.rollout_id for rollout in rollouts], np.int64),
@@ -144,15 +171,15 @@ class RolloutStage:
             "scene_id": np.array([self._scenes[rollout.scene_index].scene_id for rollout in rollouts], dtype=object),
             "sample": np.array([rollout.sample for rollout in rollouts], np.int64),
             "version": np.full(len(rollouts), self._version, np.int64),
-            "fault": np.array([clip if isinstance(clip, str) else "" for clip in clips], dtype=object),
+            "fault": np.array(faults, dtype=object),
             "sample_rate_hz": np.full(len(rollouts), enhancer.sample_rate_hz, np.int64),
             "mix": mix,
             "frames": video,
             "has_video": np.array([isinstance(clip, Clip) and clip.frames is not None for clip in clips]),
-            "enhanced": made[ENHANCED].cpu().numpy(),
-            "action": made[Columns.ACTIONS].mT.cpu().numpy(),
-            "action_mean": made[Columns.ACTION_DIST_INPUTS].mT.cpu().numpy(),
-            "reference_mean": reference[Columns.ACTION_DIST_INPUTS].mT.cpu().numpy(),
+            "enhanced": enhanced,
+            "action": action,
+            "action_mean": whole(made[Columns.ACTION_DIST_INPUTS].mT),
+            "reference_mean": whole(reference[Columns.ACTION_DIST_INPUTS].mT),
             "reference_enhanced": references,
             "knot_times_s": np.tile(self._policy.explorer.knot_times_s(made[LOGITS].shape[2]), (len(rollouts), 1)),
             "has_target": np.array([target is not None for target in targets]),
@@ -161,6 +188,12 @@ class RolloutStage:
 
     def _tensor(self, values: np.ndarray) -> torch.Tensor:
         return torch.from_numpy(values).to(self._device)
+
+
+def _scenes(rollouts: Sequence[Rollout]) -> tuple[list[int], np.ndarray]:
+    """The first row of each scene, and the number of each row's scene."""
+    first = [row for row, rollout in enumerate(rollouts) if row == 0 or rollout.scene_index != rollouts[row - 1].scene_index]
+    return first, np.searchsorted(first, np.arange(len(rollouts)), side="right") - 1
 
 
 def _zeros(samples: int) -> np.ndarray:

@@ -124,6 +124,7 @@ def enhancement_stages(
     panel_app: str,
     staleness: StalenessConfig,
     store: Any,
+    coordinator: Any,
     with_target: bool,
     with_reference: bool,
     precision: str = "fp32",
@@ -134,7 +135,7 @@ def enhancement_stages(
     """
     rollouts = Stage(
         RolloutStage,
-        (rollout, plan.schedule, list(scenes), enhancer_folder, exploration, store),
+        (rollout, plan.schedule, list(scenes), enhancer_folder, exploration, store, coordinator),
         {
             **first_block_of(plan),
             "staleness": staleness,

@@ -9,6 +9,7 @@ Invariants:
 """
 
 import time
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,8 +25,10 @@ from actors.coordinator import Directive, RankReport, partial_folder
 from actors.pool_sums import pool_sums, verdicts_of
 from actors.stream import StreamPlan
 from auricle.errors import PoolError
+from auricle.files import on_disk
 from auricle.learning.outcome import RowOutcome, UpdateReport
 from auricle.ledger import LedgerEntry
+from auricle.pulse import during
 from auricle.usage import UsageMeter, from_texts
 
 
@@ -71,13 +74,16 @@ def run_stream(learner: StreamLearner, shard: DataIterator, plan: StreamPlan, li
     blocks = iter(shard.iter_batches(batch_size=None, batch_format="numpy", prefetch_batches=1))
     for step in range(plan.first_step, plan.end_step):
         began = time.monotonic()
-        rows = collect(blocks, step, plan.rows_per_rank)
+        with during(f"step {step}: waiting for {plan.rows_per_rank} rows of the stream"):
+            rows = collect(blocks, step, plan.rows_per_rank)
         collected = time.monotonic()
-        report = learner.update_rows({name: rows[name] for name in links.columns})
+        with during(f"step {step}: learning"):
+            report = learner.update_rows({name: rows[name] for name in links.columns})
         learned = time.monotonic()
-        weights = learner.weights()
-        if rank == 0:
-            ray.get(links.store.publish.remote(step + 1, weights), timeout=links.call_timeout_s)
+        with during(f"step {step}: publishing version {step + 1}"):
+            weights = learner.weights()
+            if rank == 0:
+                ray.get(links.store.publish.remote(step + 1, weights), timeout=links.call_timeout_s)
         verdicts = verdicts_of(rows)
         sums = stream_sums(rows, step, links.part_names) | pool_sums(rows, verdicts, plan.rows_per_block)
         sums |= {
@@ -87,23 +93,28 @@ def run_stream(learner: StreamLearner, shard: DataIterator, plan: StreamPlan, li
             "publish_s": time.monotonic() - learned,
         }
         usages = (*from_texts(rows["usage"]), usage.sample())
-        rank_report = RankReport(step, report.metrics, sums, ledger_entries(rows, report.rows, verdicts), usages)
-        directive: Directive = ray.get(links.coordinator.step_done.remote(rank, rank_report), timeout=links.call_timeout_s)
+        entries = ledger_entries(rows, report.rows, verdicts)
+        rank_report = RankReport(step, report.metrics, sums | dropped_sums(entries), entries, usages)
+        with during(f"step {step}: reporting"):
+            directive: Directive = ray.get(links.coordinator.step_done.remote(rank, rank_report), timeout=links.call_timeout_s)
         if directive.checkpoint:
-            write_checkpoint(learner, weights, step + 1, rank, links)
+            with during(f"step {step}: writing the checkpoint"):
+                write_checkpoint(learner, weights, step + 1, rank, links)
         if directive.stop:
             return directive.reason
     return "phase"
 
 
 def write_checkpoint(learner: StreamLearner, weights: dict[str, np.ndarray], step: int, rank: int, links: StreamLinks) -> None:
-    """Write the checkpoint of `step`; every rank takes part, rank 0 makes it final."""
+    """Write the checkpoint of `step`; every rank takes part, rank 0 makes it final. Raises DiskFullError: then it never becomes final."""
     partial = partial_folder(Path(links.run_folder), step)
-    partial.mkdir(parents=True, exist_ok=True)
-    learner.save(partial / "engine")
+    with on_disk(partial):
+        partial.mkdir(parents=True, exist_ok=True)
+        learner.save(partial / "engine")
+        if rank == 0:
+            learner.export(partial, weights)
+            save_versions(partial / "versions", links)
     if rank == 0:
-        learner.export(partial, weights)
-        save_versions(partial / "versions", links)
         ray.get(links.coordinator.commit.remote(step), timeout=links.call_timeout_s)
 
 
@@ -166,3 +177,8 @@ def ledger_entries(rows: dict[str, np.ndarray], outcomes: Sequence[RowOutcome], 
             )
         )
     return entries
+
+
+def dropped_sums(entries: Sequence[LedgerEntry]) -> dict[str, float]:
+    """`dropped/KIND`: how many rollouts were dropped, by the first word of the ledger's reason; summed over ranks."""
+    return {f"dropped/{kind}": float(count) for kind, count in Counter(e.reason.partition(":")[0] for e in entries if e.reason).items()}

@@ -15,7 +15,9 @@ from typing import Any
 import numpy as np
 import ray
 
+from actors.pulse import own_pulse
 from auricle.errors import DeadlineError
+from auricle.pulse import during
 
 
 class WeightStore:
@@ -26,6 +28,8 @@ class WeightStore:
         self._versions: dict[int, Any] = {}
         self._latest = -1
         self._changed = asyncio.Condition()
+        self._waiting: list[int] = []
+        own_pulse("weight store")
 
     async def publish(self, version: int, weights: dict[str, np.ndarray]) -> None:
         """Make `weights` available as `version`, and forget the oldest beyond `keep`."""
@@ -42,14 +46,18 @@ class WeightStore:
         Raises DeadlineError after timeout_s, and where an exact version is already forgotten.
         """
         began = time.monotonic()
+        self._waiting.append(version)
         async with self._changed:
             try:
-                await asyncio.wait_for(self._changed.wait_for(lambda: self._latest >= version), timeout_s)
+                with during(f"a rollout waits for version {version}"):
+                    await asyncio.wait_for(self._changed.wait_for(lambda: self._latest >= version), timeout_s)
             except TimeoutError:
                 raise DeadlineError(
                     f"policy version {version} was not published within {time.monotonic() - began:.0f} s (newest: {self._latest}); "
                     "the learner pool stands still"
                 ) from None
+            finally:
+                self._waiting.remove(version)
         granted = version if exact else self._latest
         if granted not in self._versions:
             raise DeadlineError(
@@ -64,3 +72,8 @@ class WeightStore:
     async def latest(self) -> int:
         """The newest published version; -1 before the first."""
         return self._latest
+
+    async def state(self) -> str:
+        """What is kept, and who waits, in a sentence."""
+        asked = f"rollouts wait at the gate for versions {sorted(self._waiting)}" if self._waiting else "no rollout waits at the gate"
+        return f"newest version {self._latest}, kept {sorted(self._versions)}; {asked}"

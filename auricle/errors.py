@@ -72,5 +72,9 @@ class StoreError(AuricleError):
     """An object store that does not answer, or that holds no complete run where one is looked for."""
 
 
+class DiskFullError(AuricleError):
+    """A file of a run that could not be written because its disk, or its owner's quota, is full."""
+
+
 class EnvironmentSetupError(AuricleError):
     """The machine or the installed packages cannot do what was asked."""

@@ -15,7 +15,7 @@ Invariants:
 import json
 import os
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
@@ -24,6 +24,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from auricle.errors import LedgerError
+from auricle.files import on_disk
 
 State = Literal["trained", "dropped"]
 
@@ -95,7 +96,7 @@ def verdict_row(judge: str, answer: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def write_part(folder: Path, first_step: int, end_step: int, entries: Iterable[LedgerEntry]) -> Path:
-    """Write the entries of steps [first_step, end_step) as one part, atomically. Returns its path."""
+    """Write the entries of steps [first_step, end_step) as one part, atomically. Returns its path. Raises DiskFullError."""
     rows = [
         {name: getattr(entry, name) for name in SCHEMA.names if name != "verdicts"}
         | {"verdicts": [verdict_row(judge, answer) for judge, answer in entry.verdicts.items()]}
@@ -104,8 +105,9 @@ def write_part(folder: Path, first_step: int, end_step: int, entries: Iterable[L
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / f"steps-{first_step:06d}-{end_step:06d}.parquet"
     temporary = path.with_suffix(".parquet.tmp")
-    pq.write_table(pa.Table.from_pylist(rows, schema=SCHEMA), temporary)
-    os.replace(temporary, path)
+    with on_disk(path):
+        pq.write_table(pa.Table.from_pylist(rows, schema=SCHEMA), temporary)
+        os.replace(temporary, path)
     return path
 
 
@@ -141,8 +143,9 @@ def record_issued(folder: Path, issued: int, *, withdrawn: int = 0) -> None:
     """Note, atomically, that ids 0 .. issued-1 have been handed to the rollout pool; withdrawn: how many beyond them were taken back."""
     folder.mkdir(parents=True, exist_ok=True)
     temporary = folder / "issued.json.tmp"
-    temporary.write_text(json.dumps({"issued": issued, "withdrawn": withdrawn}))
-    os.replace(temporary, folder / "issued.json")
+    with on_disk(folder / "issued.json"):
+        temporary.write_text(json.dumps({"issued": issued, "withdrawn": withdrawn}))
+        os.replace(temporary, folder / "issued.json")
 
 
 @dataclass(frozen=True)
@@ -199,6 +202,20 @@ def _read_part(path: Path, columns: list[str] | None) -> pa.Table:
         raise LedgerError(f"{path}: cannot be read ({str(error).splitlines()[0]}); restore it, or resume the run before it") from error
 
 
+def finished_steps(folder: Path) -> Iterator[tuple[int, list[LedgerEntry]]]:
+    """Each finished step with its entries, in order. Of verdicts only state and reason are read, and only of rollouts that were dropped."""
+    columns = [name for name in SCHEMA.names if name != "verdicts"]
+    for path in parts(folder):
+        verdicts: dict[int, dict[str, dict[str, Any]]] = {}
+        dropped = pq.read_table(path, columns=["rollout_id", "verdicts"], schema=SCHEMA, filters=[("state", "=", "dropped")])
+        for row in dropped.to_pylist():
+            verdicts[row["rollout_id"]] = {one["judge"]: {"state": one["state"], "reason": one["reason"]} for one in row["verdicts"] or ()}
+        steps: dict[int, list[LedgerEntry]] = {step: [] for step in range(*part_range(path))}
+        for row in pq.read_table(path, columns=columns, schema=SCHEMA).to_pylist():
+            steps.setdefault(row["step"], []).append(LedgerEntry(**row, verdicts=verdicts.get(row["rollout_id"], {})))
+        yield from sorted(steps.items())
+
+
 def account(folder: Path) -> Account:
     """Add the ledger up and check that every id stands in it exactly once."""
     if not folder.is_dir():
@@ -231,21 +248,6 @@ def account(folder: Path) -> Account:
     if issued < len(ids):
         faults.append(f"{len(ids)} rollouts ended, but only {issued} were issued")
     return Account(issued, trained, dropped, issued - len(ids), reasons, tuple(dict.fromkeys(faults)), withdrawn, beyond)
-
-
-def counts_going_on(folder: Path) -> list[tuple[int, int]]:
-    """(dropped, ended) of every step in the ledger, oldest first, where the run was broken off and goes on as if it had not been.
-
-    Empty where it ended in order: whoever resumes that has seen how it ended, and begins anew.
-    """
-    if not folder.is_dir() or not account(folder).in_flight:
-        return []
-    table = read(folder, ["step", "state"])
-    found: dict[int, tuple[int, int]] = {}
-    for step, state in zip(table["step"].to_pylist(), table["state"].to_pylist(), strict=True):
-        dropped, ended = found.get(step, (0, 0))
-        found[step] = (dropped + (state == "dropped"), ended + 1)
-    return [count for _, count in sorted(found.items())]
 
 
 def _last_checkpoint(folder: Path) -> int | None:

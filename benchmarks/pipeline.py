@@ -44,6 +44,7 @@ from auricle.judging.panel import JudgeConfig, PanelConfig, part_names
 from auricle.judging.verdict import Scored, Verdict
 from auricle.learning.budget import FailureBudgetConfig
 from auricle.learning.outcome import RowOutcome, UpdateReport
+from auricle.learning.quarantine import QuarantineConfig
 from auricle.learning.schedule import RolloutSchedule
 from auricle.learning.staleness import StalenessConfig
 from auricle.scenes.scene import Scene
@@ -172,7 +173,7 @@ class Bench:
         began = time.monotonic()
         for step in range(steps):
             plan = StreamPlan(self.schedule, step, step + 1, 1, SCENES_PER_STEP)
-            [shard] = self._start(plan, store)
+            [shard] = self._start(plan, store, coordinator)
             ray.get(pool.ranks[0].apply.remote(run_stream, shard, plan, links), timeout=300)
             del shard
         seconds = time.monotonic() - began
@@ -182,7 +183,7 @@ class Bench:
     def _drive(self, plan: StreamPlan) -> tuple[list[StepReport], float]:
         store, coordinator, pool, links = self._actors(plan.end_step)
         began = time.monotonic()
-        [shard] = self._start(plan, store)
+        [shard] = self._start(plan, store, coordinator)
         running = pool.ranks[0].apply.remote(run_stream, shard, plan, links)
         reports: list[StepReport] = []
         while len(reports) < plan.end_step:
@@ -195,7 +196,7 @@ class Bench:
         self._stop(store, coordinator, pool)
         return reports, time.monotonic() - began
 
-    def _start(self, plan: StreamPlan, store: Any) -> list[Any]:
+    def _start(self, plan: StreamPlan, store: Any, coordinator: Any) -> list[Any]:
         stages = enhancement_stages(
             plan,
             scenes=self.scenes,
@@ -207,6 +208,7 @@ class Bench:
             panel_app=PANEL_APP,
             staleness=StalenessConfig(max_staleness=self.arguments.staleness),
             store=store,
+            coordinator=coordinator,
             with_target=False,
             with_reference=False,
         )
@@ -227,6 +229,8 @@ class Bench:
             max_staleness=self.arguments.staleness,
             checkpoint_every=10**9,
             budget=FailureBudgetConfig(),
+            quarantine=QuarantineConfig(),
+            scenes=self.schedule.scenes,
         )
         pool = LearnerPool(partial(SleepLearner, self.arguments.learner_s, self.enhancer), LearnerPoolConfig(num_cpus=0.1))
         pool.start()

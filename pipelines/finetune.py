@@ -127,10 +127,13 @@ def follow_to_the_end(job: "StreamJob") -> "Outcome":
             # Restarts are counted between two checkpoints: a long run may lose a node a day.
             restarts = 1 if job.checkpoint_step() > reached else restarts + 1
             reached = job.checkpoint_step()
+            kept = f"the checkpoint of step {reached}" if reached else "the beginning (there is no checkpoint yet)"
             if restarts > job.size.restarts:
-                raise
+                told = f"a pool broke ({error}), and {job.section}.restarts = {job.size.restarts} are spent"
+                job.note(f"{told}; --resume goes on at {kept}")
+                raise PoolError(f"{told}. Cure what broke, then --resume {job.run.path}: it goes on at {kept}") from error
             job.broke = True
-            job.note(f"a pool broke ({error}); beginning again at the last checkpoint, restart {restarts} of {job.size.restarts}")
+            job.note(f"a pool broke ({error}); going back to {kept}, restart {restarts} of {job.size.restarts}")
             continue
         if outcome is not None:
             return outcome

@@ -64,7 +64,7 @@ class StepMetrics:
         window_s = max(times[-1] - times[0], 1e-6)
         sums, rows = report.sums, max(report.sums["rows"], 1.0)
         metrics = {self._name(name): value for name, value in report.metrics.items() if not name.startswith("dropped_")}
-        metrics |= {f"failures/{n.removeprefix('dropped_')}": value for n, value in report.metrics.items() if n.startswith("dropped_")}
+        metrics |= {f"failures/{n.removeprefix('dropped/')}": value for n, value in sums.items() if n.startswith("dropped/")}
         metrics |= {
             "stream/staleness_mean": sums["staleness"] / rows,
             "stream/staleness_max": max((float(n.removeprefix("staleness_")) for n in sums if n.startswith("staleness_")), default=0.0),

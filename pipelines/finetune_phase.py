@@ -3,7 +3,8 @@
     Phase(...) -> messages() ... until finished() -> reason -> close()
 
 Invariants:
-- Whatever breaks (a rank dies, the stream gives up, no step ends in time) comes out of `finished` as PoolError, within the deadlines.
+- Whatever breaks (a rank dies, the stream gives up, no step ends in time) comes out of `finished` as PoolError, within the deadlines, and
+  names the actor, its place and the cause as far as Ray knows it. Where something hangs, what every pool was doing is written first.
 - `close` ends every process that the phase started, also after a fault.
 """
 
@@ -13,16 +14,19 @@ from pathlib import Path
 from typing import Any
 
 import ray
-from ray.exceptions import RayError, RayTaskError
+from ray.exceptions import GetTimeoutError, RayError
 from safetensors.numpy import load_file
 
 from actors.cluster import ON_HEAD
-from actors.coordinator import Committed, RunCoordinator, StepReport
+from actors.coordinator import Message, RunCoordinator, StepReport
+from actors.deaths import broken_ranks, describe, faults_of
 from actors.learner_pool import LearnerPool
 from actors.stream import plan_stream, start_stages
 from actors.stream_learner import StreamLinks, run_stream
+from actors.watchdog import what_all_do
 from actors.weights import WeightStore
-from auricle.errors import AuricleError, DeadlineError, PoolError
+from auricle.errors import DeadlineError, PoolError
+from auricle.learning.quarantine import QuarantineConfig
 from pipelines.recipe import Recipe
 from pipelines.run_folder import RunFolder
 from pipelines.settings import Settings
@@ -34,27 +38,34 @@ class Phase:
     def __init__(self, settings: Settings, run: RunFolder, recipe: Recipe, checkpoint: tuple[int, Path] | None) -> None:
         """checkpoint: step and folder to go on from; None: from the pretrained policy."""
         self._settings, self._size, self._timeout_s = settings, recipe.size, recipe.size.call_timeout_s
+        self._run, self._panel_app, self._steps = run, recipe.panel_app, checkpoint[0] if checkpoint else 0
         self.reason = ""
         self._actors: list[Any] = []
         self._pool: LearnerPool | None = None
         self._iterators: list[Any] = []
         self._runs: list[Any] = []
-        self._began = time.monotonic()
+        self._named: dict[str, Any] = {}
+        self._hangs = False
+        self._began = self._born = time.monotonic()
         try:
             self._start(run, recipe, checkpoint)
         except (RayError, DeadlineError) as error:
             self.close()
-            raise PoolError(f"the pools could not be started: {_cause(error)}") from error
+            raise PoolError(f"the pools could not be started: {describe(error)}") from error
         except BaseException:
             self.close()
             raise
 
-    def messages(self, timeout_s: float) -> list[StepReport | Committed]:
+    def messages(self, timeout_s: float) -> list[Message]:
         """Finished steps and checkpoints since the last call."""
-        return self._ask(self._coordinator.messages.remote(timeout_s), timeout_s + self._timeout_s)
+        found = self._ask(self._coordinator.messages.remote(timeout_s), timeout_s + self._timeout_s)
+        self._steps = max([self._steps, *(message.step + 1 for message in found if isinstance(message, StepReport))])
+        return found
 
-    def remaining_messages(self) -> list[StepReport | Committed]:
-        """What the coordinator still holds, once the ranks have ended; nothing where it is gone too."""
+    def remaining_messages(self) -> list[Message]:
+        """What the coordinator still holds, once the ranks have ended; nothing where it is gone, or hangs, too."""
+        if self._hangs:
+            return []
         try:
             return self.messages(timeout_s=0.1)
         except PoolError:
@@ -65,12 +76,9 @@ class Phase:
         ready, waiting = ray.wait(self._runs, num_returns=len(self._runs), timeout=0)
         try:
             reasons = [ray.get(run) for run in ready]
-        except RayTaskError as error:
-            if isinstance(error.cause, AuricleError) and not isinstance(error.cause, PoolError):
-                raise error.cause from error
-            raise PoolError(f"a learner rank broke: {_cause(error)}") from error
-        except RayError as error:  # also what Ray's memory monitor makes of a rank it killed
-            raise PoolError(f"a learner rank died: {_cause(error)}") from error
+        except RayError as error:
+            assert self._pool is not None
+            raise broken_ranks(faults_of(self._runs), self._pool.places) from error
         if not waiting:
             self.reason = reasons[0]
             return True
@@ -110,10 +118,13 @@ class Phase:
             max_staleness=settings.staleness.max_staleness,
             checkpoint_every=recipe.checkpoint_every,
             budget=settings.failure_budget,
+            quarantine=QuarantineConfig(after=recipe.quarantine_after),
+            scenes=schedule.scenes,
         )
+        self._named = {"coordinator": self._coordinator, "weight store": store}
         self._pool = LearnerPool(recipe.learner, settings.learner_pool)
         self._pool.start(checkpoint[1] / "engine" if checkpoint else None)
-        self._iterators = start_stages(plan, recipe.stages(plan, store))
+        self._iterators = start_stages(plan, recipe.stages(plan, store, self._coordinator))
         links = StreamLinks(store, self._coordinator, str(run.path), recipe.columns, recipe.part_names, self._timeout_s)
         self._runs = [
             rank.apply.remote(run_stream, shard, plan, links) for rank, shard in zip(self._pool.ranks, self._iterators, strict=True)
@@ -138,8 +149,12 @@ class Phase:
     def _ask(self, answer: Any, timeout_s: float) -> Any:
         try:
             return ray.get(answer, timeout=timeout_s)
+        except GetTimeoutError as error:
+            self._hangs = True
+            told = f"the run's coordinator has not answered for {timeout_s:.0f} s"
+            raise PoolError(f"{told}; {self._dump(told)}") from error
         except RayError as error:
-            raise PoolError(f"the run's coordinator is gone: {_cause(error)}") from error
+            raise PoolError(f"the run's coordinator is gone: {describe(error)}") from error
 
     def _check_silence(self) -> None:
         limit = self._size.step_timeout_s
@@ -147,12 +162,11 @@ class Phase:
             return
         silent_s = self._ask(self._coordinator.silent_s.remote(), self._timeout_s)
         if silent_s > limit:
-            raise PoolError(
-                f"no learner step has ended for {silent_s:.0f} s (step_timeout_s = {limit:g}); "
-                "look at the pools' busy shares in metrics.jsonl for the slow one"
-            )
+            told = f"no learner step has ended for {silent_s:.0f} s (step_timeout_s = {limit:g})"
+            raise PoolError(f"{told}; {self._dump(told)}")
 
-
-def _cause(error: Exception) -> str:
-    cause = error.cause if isinstance(error, RayTaskError) else error
-    return f"{type(cause).__name__}: {str(cause).strip().splitlines()[0] if str(cause).strip() else 'no message'}"
+    def _dump(self, why: str) -> str:
+        """Write what every pool is doing into the run's folder; answers with where it stands."""
+        page = what_all_do(self._named, app=self._panel_app, since_s=time.monotonic() - self._born)
+        path = self._run.write_dump(self._steps, f"{why}\n\n{page}\n")
+        return f"what every pool was doing then stands in {path}"

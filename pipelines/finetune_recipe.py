@@ -44,7 +44,7 @@ def enhancer_recipe(settings: Settings, scenes: FinetuneScenes, enhancer_folder:
         )
     by_reference = advantages.baseline == "reference"
 
-    def stages(plan: StreamPlan, store: Any) -> Sequence[Stage]:
+    def stages(plan: StreamPlan, store: Any, coordinator: Any) -> Sequence[Stage]:
         return enhancement_stages(
             plan,
             scenes=scenes.train,
@@ -56,6 +56,7 @@ def enhancer_recipe(settings: Settings, scenes: FinetuneScenes, enhancer_folder:
             panel_app=panel_app,
             staleness=settings.staleness,
             store=store,
+            coordinator=coordinator,
             with_target=learner.anchor_gamma > 0 or bool(comparing),
             with_reference=by_reference or any(judge.relative for judge in settings.panel.judges),
             precision=learner.precision,
@@ -75,6 +76,8 @@ def enhancer_recipe(settings: Settings, scenes: FinetuneScenes, enhancer_folder:
         stages=stages,
         columns=tuple(columns),
         part_names=part_names(settings.panel),
+        panel_app=panel_app,
+        quarantine_after=settings.quarantine.after,
     )
 
 

@@ -51,7 +51,7 @@ def listener_recipe(settings: Settings, clips: ReasonClips, listener_folder: str
     schedule = RolloutSchedule(settings.run.seed, len(clips.train), reason.clips_per_step, reason.answers_per_clip)
     pool = reason.answers
 
-    def stages(plan: StreamPlan, store: Any) -> Sequence[Stage]:
+    def stages(plan: StreamPlan, store: Any, coordinator: Any) -> Sequence[Stage]:
         answers = Stage(
             AnswerStage,
             (pool, reason.questions, schedule, clips.sets, clips.train, listener_folder, store),

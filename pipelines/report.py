@@ -14,7 +14,7 @@ from typing import Any
 
 import auricle
 from auricle.errors import MediaError
-from auricle.files import is_uri, replacing
+from auricle.files import is_uri, on_disk, replacing
 from auricle.object_store import ObjectStore
 from pipelines.command import EXIT_OK, run_verb, verb_parser
 from pipelines.reporting.evaluation import group_label
@@ -101,7 +101,7 @@ def build_report(run_folder: Path) -> Path:
         number=number_text,
     )
     path = record.folder / "report.html"
-    with replacing(path) as temporary:
+    with on_disk(path), replacing(path) as temporary:
         temporary.write_text(text, encoding="utf-8")
     return path
 

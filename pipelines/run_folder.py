@@ -1,6 +1,8 @@
 """A run's folder: what stands where, and how lines are appended and cut back when a run resumes.
 
 RUN/config.toml  metrics.jsonl  guard.jsonl  events.jsonl  guard/step-000010.json  ledger/  samples/  evaluation/  report.html
+RUN/quarantine.json: scenes that are left out (auricle.learning.quarantine); it follows from the ledger
+RUN/watchdog/step-000012-DATE-TIME.txt: what every pool was doing when no step ended any more
 RUN/frameworks.log: the warnings of Ray, Serve, vLLM and others
 RUN/checkpoints/step-000120/{enhancer,engine,versions}/  last.json  best.json
 """
@@ -20,9 +22,10 @@ from typing import Any
 from actors.coordinator import checkpoint_folder, partial_folder, write_json
 from auricle import ledger
 from auricle.config import build, build_known, merge, parse_assignments, read_toml, to_toml
-from auricle.errors import CheckpointError, ConfigError
-from auricle.files import is_plain_name, is_uri
+from auricle.errors import CheckpointError, ConfigError, DiskFullError
+from auricle.files import is_plain_name, is_uri, on_disk, replacing
 from auricle.learning.guard import Measurement
+from auricle.learning.quarantine import Quarantined
 from auricle.object_store import ObjectStore
 from pipelines.deadlines import check_deadlines
 from pipelines.mirror import RunMirror
@@ -159,8 +162,9 @@ class RunFolder:
     def write_settings(self, settings: Settings) -> None:
         """Keep the settings as the run's configuration, atomically."""
         temporary = self.path / "config.toml.tmp"
-        temporary.write_text(to_toml(settings), encoding="utf-8")
-        os.replace(temporary, self.path / "config.toml")
+        with on_disk(self.path / "config.toml"):
+            temporary.write_text(to_toml(settings), encoding="utf-8")
+            os.replace(temporary, self.path / "config.toml")
 
     def last_checkpoint(self) -> tuple[int, Path] | None:
         """Step and folder of the newest complete checkpoint; None before the first, also where the run was killed while it wrote that.
@@ -215,13 +219,28 @@ class RunFolder:
                 shutil.rmtree(checkpoint_folder(self.path, step))
 
     def append(self, name: str, record: Mapping[str, Any]) -> None:
-        """Append one line to `name` (metrics.jsonl, guard.jsonl, events.jsonl)."""
-        with (self.path / name).open("a", encoding="utf-8") as file:
-            file.write(json.dumps(record) + "\n")
+        """Append one line to `name` (metrics.jsonl, guard.jsonl, events.jsonl), whole or not at all. Raises DiskFullError."""
+        path = self.path / name
+        length = path.stat().st_size if path.exists() else 0
+        try:
+            with on_disk(path), path.open("a", encoding="utf-8") as file:
+                file.write(json.dumps(record) + "\n")
+        except DiskFullError:
+            if path.exists():
+                os.truncate(path, length)  # half a line would swallow the next one
+            raise
 
     def event(self, sentence: str, step: int) -> None:
         """Note something worth knowing."""
         self.append("events.jsonl", {"step": step, "time_s": time.time(), "event": sentence})
+
+    def write_dump(self, steps: int, page: str) -> Path:
+        """Keep what every pool was doing when, after so many steps, nothing happened any more; answers with the file."""
+        path = self.path / "watchdog" / f"step-{steps:06d}-{time.strftime('%Y%m%d-%H%M%S')}.txt"
+        with on_disk(path), replacing(path) as temporary:
+            temporary.write_text(page, encoding="utf-8")
+        self.event(f"watchdog: {page.splitlines()[0]}; what every pool was doing: {path.relative_to(self.path)}", steps)
+        return path
 
     def lines(self, name: str) -> Iterator[dict[str, Any]]:
         """The records of `name`; a line cut off by a kill is passed over."""
@@ -252,6 +271,14 @@ class RunFolder:
         files = sorted((self.path / "guard").glob("step-*.json"))
         return [Measurement(**json.loads(path.read_text())) for path in files]
 
+    def quarantined(self) -> list[Quarantined]:
+        """The scenes that are left out, as the coordinator last wrote them; empty where nobody can read it."""
+        path = self.path / "quarantine.json"
+        try:
+            return [Quarantined(**one) for one in json.loads(path.read_text())["scenes"]]
+        except (FileNotFoundError, ValueError, KeyError, TypeError):
+            return []
+
     def rewind(self, step: int) -> None:
         """Forget what was noted beyond the checkpoint of `step`: it will be done again.
 
@@ -264,8 +291,9 @@ class RunFolder:
         for name, beyond in (("metrics.jsonl", step - 1), ("guard.jsonl", step)):
             kept = [record for record in self.lines(name) if record["step"] <= beyond]
             temporary = self.path / f"{name}.tmp"
-            temporary.write_text("".join(json.dumps(record) + "\n" for record in kept), encoding="utf-8")
-            os.replace(temporary, self.path / name)
+            with on_disk(self.path / name):
+                temporary.write_text("".join(json.dumps(record) + "\n" for record in kept), encoding="utf-8")
+                os.replace(temporary, self.path / name)
         for path in (self.path / "guard").glob("step-*.json"):
             if int(path.stem.removeprefix("step-")) > step:
                 path.unlink()

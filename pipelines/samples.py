@@ -14,7 +14,7 @@ import numpy as np
 from jaxtyping import Float32
 
 from auricle.audio import write_audio
-from auricle.files import replacing
+from auricle.files import on_disk, replacing
 
 STAGES = ("noisy", "before", "after", "clean")
 """noisy: the scene as it is. before: by the pretrained enhancer. after: by the fine-tuned one. clean: the target, where there is one."""
@@ -59,10 +59,11 @@ def write_sample(
         raise ValueError(f"unknown stage {', '.join(sorted(unknown))}; choose from {', '.join(STAGES)}")
     folder = run / "samples" / scene_id
     for stage, audio in clips.items():
-        write_audio(folder / f"{stage}.wav", audio, sample_rate_hz)
+        with on_disk(folder / f"{stage}.wav"):
+            write_audio(folder / f"{stage}.wav", audio, sample_rate_hz)
     kept = _read_words(folder)
     known = {**kept, **{stage: dict(said) for stage, said in (words or {}).items()}, **({"about": about} if about else {})}
-    with replacing(folder / "words.json") as temporary:
+    with on_disk(folder / "words.json"), replacing(folder / "words.json") as temporary:
         temporary.write_text(json.dumps(known, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
     return folder
 

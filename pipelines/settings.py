@@ -15,6 +15,7 @@ from auricle.learning.budget import FailureBudgetConfig
 from auricle.learning.config import LearnerConfig, LearnerPoolConfig
 from auricle.learning.guard import GuardConfig
 from auricle.learning.pretraining import PretrainConfig
+from auricle.learning.quarantine import QuarantineConfig
 from auricle.learning.staleness import StalenessConfig
 from auricle.listeners.calibration import CalibrateConfig
 from auricle.reasoning.config import ReasonDomain
@@ -146,6 +147,7 @@ class Settings(Config):
     learner_pool: LearnerPoolConfig = LearnerPoolConfig()
     guard: GuardConfig = GuardConfig()
     failure_budget: FailureBudgetConfig = FailureBudgetConfig()
+    quarantine: QuarantineConfig = QuarantineConfig()
     pretrain: PretrainConfig = PretrainConfig()
     corpus_synth: SynthConfig = SynthConfig()
     corpus_mix: RemixConfig = RemixConfig()

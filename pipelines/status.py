@@ -50,6 +50,8 @@ class RunStatus:
     ledger: Account | None
     scaled: tuple[ScaleEvent, ...]
     """The last changes of the pools' sizes, oldest first."""
+    quarantined: tuple[str, ...]
+    """Scenes that are left out, a sentence each."""
     events: tuple[str, ...]
     """The last ones, oldest first."""
     frameworks_log: str
@@ -110,6 +112,7 @@ def read_status(run: RunFolder, *, now_s: float) -> RunStatus:
         bottleneck_of_run=find_bottleneck(averaged(of_steps)),
         ledger=sums,
         scaled=tuple(read_scaling(run.path)[-3:]),
+        quarantined=tuple(one.sentence() for one in run.quarantined()),
         events=tuple(str(record["event"]) for record in events[-3:]),
         frameworks_log=str(log) if log else "",
     )

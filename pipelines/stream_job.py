@@ -10,7 +10,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from actors.coordinator import Committed, StepReport
+from actors.coordinator import Committed, Message
+from auricle.learning.quarantine import Quarantined
 from pipelines.command import EXIT_ERROR, EXIT_INTERRUPTED, EXIT_OK
 from pipelines.display import Display
 from pipelines.finetune_guard import GuardWatch
@@ -125,7 +126,10 @@ class StreamJob(ABC):
             for message in phase.remaining_messages():
                 self._take(message)
 
-    def _take(self, message: StepReport | Committed) -> None:
+    def _take(self, message: Message) -> None:
+        if isinstance(message, Quarantined):
+            self.note(message.sentence())
+            return
         if isinstance(message, Committed):
             self.run.publish(message.step)
             self.run.prune_checkpoints(self.size.keep_checkpoints, self._guard.measuring)

@@ -42,6 +42,8 @@ _UNREACHABLE = (
 )
 _UNSENT = "MLflow at {uri} was not reached in time: {count} entries were written to {path}; they are sent when the run is resumed."
 
+_NOT_KEPT = "MLflow at {uri} was not reached in time, and {path} could not be written ({error}): {count} entries are lost."
+
 
 class Tracker:
     """One MLflow run as a context manager; see the module's invariants. Only the driver of a job makes one.
@@ -185,7 +187,11 @@ class Tracker:
             left.append(self._entries.get())
         left = [entry for entry in left if entry is not _CLOSE]
         path = self._folder / UNSENT_FILE
-        path.write_text("".join(json.dumps(entry) + "\n" for entry in left), encoding="utf-8")
+        try:
+            path.write_text("".join(json.dumps(entry) + "\n" for entry in left), encoding="utf-8")
+        except OSError as error:  # a full disk ends the run elsewhere, and there it is said in full
+            logger.warning(_NOT_KEPT.format(uri=self.uri, count=len(left), path=path, error=error))
+            return
         logger.warning(_UNSENT.format(uri=self.uri, count=len(left), path=path))
 
     def _take_unsent(self) -> Iterator[dict[str, Any]]:

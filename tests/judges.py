@@ -50,3 +50,15 @@ class CompanyJudge(BandJudge):
     def judge(self, clips: Sequence[JudgeClip]) -> list[Verdict]:
         verdicts = [self._one(clip) for clip in clips]
         return [replace(verdict, score=verdict.score + 1e-3 * len(clips)) for verdict in verdicts]
+
+
+class PickyJudge(CompanyJudge):
+    """Cannot judge a tone of 500 Hz, which is one scene of the tests' corpus, whatever becomes of it."""
+
+    def judge(self, clips: Sequence[JudgeClip]) -> list[Verdict]:
+        verdicts = super().judge(clips)
+        return [Failed("bad_clip", "500 Hz") if self._is_500(clip) else verdict for clip, verdict in zip(clips, verdicts, strict=True)]
+
+    def _is_500(self, clip: JudgeClip) -> bool:
+        loudest = int(np.abs(np.fft.rfft(clip.audio)).argmax())
+        return abs(loudest * clip.sample_rate_hz / len(clip.audio) - 500) < 25

@@ -36,7 +36,7 @@ def test_a_voting_judge_that_compares_refuses_scenes_without_targets():
 def test_a_double_ended_listener_is_given_targets():
     plan = plan_stream(RolloutSchedule(0, 8, 8, 4), 0, 1, 1, 1)
     for options, given in (({"double_ended": True}, True), ({}, False)):
-        rollouts, _ = recipe(LABELLED, name="listener", options=options).stages(plan, None)
+        rollouts, _ = recipe(LABELLED, name="listener", options=options).stages(plan, None, None)
         assert rollouts.keywords["with_target"] is given
 
 

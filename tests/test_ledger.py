@@ -4,7 +4,7 @@ import pytest
 
 from auricle.errors import LedgerError
 from auricle.ledger import SCHEMA as LEDGER_SCHEMA
-from auricle.ledger import LedgerEntry, account, parts, read, record_issued, truncate, write_part
+from auricle.ledger import LedgerEntry, account, finished_steps, parts, read, record_issued, truncate, write_part
 from pipelines.ledger import main
 
 VERDICT = {
@@ -97,6 +97,18 @@ def test_resuming_forgets_the_parts_beyond_the_checkpoint(run_folder):
     write_part(run_folder / "ledger", 2, 4, [entry(1)])
     truncate(run_folder / "ledger", 2)
     assert [path.name for path in parts(run_folder / "ledger")] == ["steps-000000-000002.parquet"]
+
+
+def test_finished_steps_come_in_order_with_the_failures_of_what_was_dropped(run_folder):
+    folder = run_folder / "ledger"
+    assert list(finished_steps(folder)) == []
+    write_part(folder, 0, 2, [entry(3, step=1), entry(1, dropped="failed_verdict"), entry(0), entry(2, step=1)])
+    write_part(folder, 2, 3, [entry(4, step=2)])
+    steps = dict(finished_steps(folder))
+    assert {step: [one.rollout_id for one in entries] for step, entries in steps.items()} == {0: [0, 1], 1: [2, 3], 2: [4]}
+    kept, dropped = steps[0]
+    assert (kept.state, kept.verdicts) == ("trained", {})
+    assert (dropped.reason, dropped.verdicts) == ("failed_verdict", {"listener": {"state": "failed", "reason": "timeout"}})
 
 
 def test_a_folder_without_a_ledger_is_an_error_with_the_cure(tmp_path, capsys):

@@ -8,6 +8,8 @@ from pathlib import Path
 import pytest
 
 from actors import chatter
+from actors.coordinator import write_json
+from auricle.learning.quarantine import Quarantined
 from auricle.ledger import LedgerEntry, record_issued, write_part
 from pipelines.reporting.status import WIDTH
 from pipelines.run_folder import FRAMEWORKS_LOG, RunFolder
@@ -63,6 +65,16 @@ def test_a_run_that_goes_on_says_where_it_is(run: RunFolder) -> None:
     )
     assert [said for said in wanted if said not in text] == []
     assert "FAULT    " in text  # steps are in the books, and no checkpoint is there
+
+
+def test_scenes_that_are_left_out_are_named_with_the_reason(run: RunFolder) -> None:
+    one = Quarantined("S7", step=12, failures=3, reason="scene: S7_mix.wav: it ends early")
+    write_json(run.path / "quarantine.json", {"scenes": [asdict(one)]})
+    assert run.quarantined() == [one]
+    assert f"left out {one.sentence()}" in " ".join(" ".join(lines_of(read_status(run, now_s=time.time()))).split())
+    assert "S7 is quarantined: it failed in 3 steps in a row, last in step 12: scene: S7_mix.wav: it ends early" in one.sentence()
+    (run.path / "quarantine.json").write_text("{")
+    assert run.quarantined() == []
 
 
 def test_a_run_that_says_nothing_any_more_is_silent(run: RunFolder) -> None:

@@ -1,10 +1,17 @@
-"""How many failures a run bears before it stops: a pure rule."""
+"""How many failures a run bears before it stops: a pure rule.
 
+Rollouts of quarantined scenes are not looked at: their scenes' failures were counted before they were left out. How many scenes may be left
+out has its own limit, by the same share.
+"""
+
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from pydantic import Field, NonNegativeInt
 
 from auricle.config import Config
+from auricle.learning.quarantine import QUARANTINED
+from auricle.ledger import LedgerEntry
 
 STEPS = 8
 """Learner steps that the window holds where it is not given."""
@@ -14,10 +21,11 @@ class FailureBudgetConfig(Config):
     """When failed judgements and unusable scenes stop the run."""
 
     share: float = Field(default=0.2, ge=0, le=1)
-    """Largest bearable share of dropped rollouts, over the last `window` rollouts."""
+    """Largest bearable share of dropped rollouts, over the last `window` rollouts; also of the training scenes that are quarantined."""
     window: NonNegativeInt = 0
     """Number of most recent rollouts looked at; nothing is decided before as many have ended. 0: those of the last eight steps, whatever
-    the batch, so that one bad step of a large batch does not end a run."""
+    the batch, so that one bad step of a large batch does not end a run. A resumed run looks back into its ledger; one that this budget had
+    stopped starts with an empty window."""
 
 
 @dataclass(frozen=True)
@@ -45,3 +53,18 @@ class FailureBudget:
             f"{dropped} of the last {ended} rollouts were dropped, more than the {self.config.share:.0%} that failure_budget.share allows; "
             "the reasons stand in the ledger (auricle ledger RUN)"
         )
+
+    def scenes_verdict(self, quarantined: int, scenes: int) -> str:
+        """As `verdict`, on how many of the training scenes are quarantined."""
+        if quarantined <= self.config.share * scenes:
+            return ""
+        return (
+            f"{quarantined} of {scenes} training scenes are quarantined, more than the {self.config.share:.0%} that failure_budget.share "
+            "allows; RUN/quarantine.json names them. Mend them and resume with a larger quarantine.after, or raise failure_budget.share"
+        )
+
+
+def step_counts(entries: Iterable[LedgerEntry]) -> tuple[int, int]:
+    """(dropped, ended) of a step's rollouts, as the budget looks at them."""
+    looked_at = [entry for entry in entries if entry.reason != QUARANTINED]
+    return sum(entry.state == "dropped" for entry in looked_at), len(looked_at)

@@ -46,6 +46,7 @@ class RunRecord:
     sayings: tuple[Saying, ...] = ()
     account: Account | None = None
     ledger_fault: str = ""
+    quarantined: tuple[str, ...] = ()
     evaluation: Evaluation | None = None
     changes: Mapping[str, Estimate] = field(default_factory=dict)
     best_step: int | None = None
@@ -110,6 +111,7 @@ def read_run(path: Path) -> RunRecord:
         sayings=tuple(sayings(folder.path / "ledger")) if not fault else (),
         account=sums,
         ledger_fault=fault,
+        quarantined=tuple(one.sentence() for one in folder.quarantined()),
         evaluation=read_evaluation(folder.path / "evaluation"),
         changes=_changes(folder, best_step),
         best_step=best_step,

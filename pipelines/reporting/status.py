@@ -39,6 +39,7 @@ def lines_of(status: "RunStatus") -> list[str]:
         lines += _said("ledger", status.ledger.sentence())
         dropped = Counter(status.ledger.reasons).most_common()
         lines += _said("dropped", ", ".join(f"{reason} {count}" for reason, count in dropped) or "none")
+    lines += [line for sentence in status.quarantined for line in _said("left out", sentence)]
     lines += [line for event in status.scaled for line in _said("scaled", f"{_clock(event.time_s)} {event.sentence()}")]
     lines += [line for event in status.events for line in _said("event", event)]
     return lines + (_said("log", f"warnings of Ray and others: {status.frameworks_log}") if status.frameworks_log else [])

@@ -6,13 +6,15 @@ import json
 import pytest
 
 from actors.coordinator import Committed, RankReport, RunCoordinator, StepReport, partial_folder
+from auricle.errors import LedgerError
 from auricle.learning.budget import FailureBudgetConfig
+from auricle.learning.quarantine import QUARANTINED, QuarantineConfig, Quarantined
 from auricle.ledger import LedgerEntry, account
 
 ROWS = 4
 
 
-def coordinator(folder, *, end_step=6, ranks=2, every=2, phase_end_step=None, share=1.0, first_step=0):
+def coordinator(folder, *, end_step=6, ranks=2, every=2, phase_end_step=None, share=1.0, first_step=0, after=2, scenes=10):
     return RunCoordinator(
         str(folder),
         world_size=ranks,
@@ -23,6 +25,8 @@ def coordinator(folder, *, end_step=6, ranks=2, every=2, phase_end_step=None, sh
         max_staleness=2,
         checkpoint_every=every,
         budget=FailureBudgetConfig(share=share, window=8),
+        quarantine=QuarantineConfig(after=after),
+        scenes=scenes,
     )
 
 
@@ -161,7 +165,7 @@ def test_too_many_failures_stop_the_run_with_a_sentence(run_folder):
 
 
 @pytest.mark.parametrize("in_order", [False, True])
-def test_failures_before_a_kill_count_and_those_before_an_end_in_order_do_not(run_folder, in_order):
+def test_failures_before_a_kill_or_an_interruption_count_when_it_goes_on(run_folder, in_order):
     actor = coordinator(run_folder, share=0.5, every=1)
     finish_step(actor, 0, dropped=2)
     if in_order:
@@ -170,11 +174,78 @@ def test_failures_before_a_kill_count_and_those_before_an_end_in_order_do_not(ru
     commit(actor, run_folder, 2)
     resumed = coordinator(run_folder, share=0.5, every=1, first_step=2)
     [directive, _] = finish_step(resumed, 2)
-    assert directive == finish_step(actor, 2)[0] or in_order
-    assert directive.stop == (not in_order)
+    assert directive.stop
+    assert in_order or directive == finish_step(actor, 2)[0]
 
 
 def test_a_phase_ends_with_a_checkpoint(run_folder):
     actor = coordinator(run_folder, every=100, phase_end_step=1)
     [directive, _] = finish_step(actor, 0)
     assert (directive.checkpoint, directive.stop) == (True, False)
+
+
+POISON = "scene: S1.wav: it ends early"
+
+
+def poisoned(step, *, reason=POISON):
+    """One rank's report of a step of two scenes, whose second one fails."""
+    entries = [
+        LedgerEntry(step * ROWS + row, step, f"S{row // 2}", row % 2, 0, "dropped", reason)
+        if row >= 2
+        else LedgerEntry(step * ROWS + row, step, "S0", row, 0, "trained", reward=1.0)
+        for row in range(ROWS)
+    ]
+    return RankReport(step, {"reward": 1.0}, {"rows": float(ROWS)}, entries)
+
+
+def alone(folder, **options):
+    return coordinator(folder, ranks=1, **options)
+
+
+def test_a_scene_that_fails_again_and_again_is_left_out_and_told(run_folder):
+    actor = alone(run_folder, every=100)
+
+    async def story():
+        for step in range(2):
+            await actor.step_done(0, poisoned(step))
+        return await actor.messages(0.1), [await actor.quarantined(version) for version in (2, 3)]
+
+    messages, left_out = asyncio.run(story())
+    assert left_out == [(), ("S1",)]
+    [told] = [message for message in messages if isinstance(message, Quarantined)]
+    assert told == Quarantined("S1", 1, 2, POISON)
+    assert json.loads((run_folder / "quarantine.json").read_text())["scenes"][0]["reason"] == POISON
+    with pytest.raises(LedgerError, match="step 2 is not reported yet"):
+        asyncio.run(actor.quarantined(4))
+
+
+def test_a_resumed_run_knows_what_the_first_one_left_out_and_counted(run_folder):
+    first = alone(run_folder, every=4, end_step=100, share=0.5)
+    for step in range(4):
+        asyncio.run(first.step_done(0, poisoned(step, reason=POISON if step < 2 else QUARANTINED)))
+    commit(first, run_folder, 4)
+    asyncio.run(first.step_done(0, poisoned(4, reason=QUARANTINED)))  # beyond the checkpoint: made again
+    resumed = alone(run_folder, every=4, end_step=100, share=0.5, first_step=4)
+    for version in range(6):
+        assert asyncio.run(resumed.quarantined(version)) == asyncio.run(first.quarantined(version))
+    assert resumed._counts == first._counts[:4] == [(2, 4), (2, 4), (0, 2), (0, 2)]
+    asyncio.run(resumed.step_done(0, poisoned(4, reason=QUARANTINED)))
+    assert resumed._counts == first._counts
+
+
+def test_a_run_that_the_budget_stopped_is_not_stopped_for_the_same_failures_when_it_is_resumed(run_folder):
+    first = coordinator(run_folder, share=0.5, every=100)
+    finish_step(first, 0, dropped=3)
+    [directive, _] = finish_step(first, 1, dropped=3)
+    assert directive.stop
+    commit(first, run_folder, 2)
+    assert json.loads((run_folder / "checkpoints" / "last.json").read_text())["budget_from"] == 2
+    resumed = coordinator(run_folder, share=0.5, every=100, first_step=2)
+    assert not finish_step(resumed, 2)[0].stop
+
+
+def test_too_many_scenes_left_out_stop_the_run(run_folder):
+    actor = alone(run_folder, every=100, end_step=100, share=0.5, scenes=1)
+    for step in range(2):
+        directive = asyncio.run(actor.step_done(0, poisoned(step)))
+    assert "1 of 1 training scenes are quarantined" in directive.reason

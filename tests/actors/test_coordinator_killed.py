@@ -22,6 +22,7 @@ from hypothesis import strategies as st
 
 from actors.coordinator import RankReport, RunCoordinator, StepReport, partial_folder
 from auricle.learning.budget import FailureBudgetConfig
+from auricle.learning.quarantine import QuarantineConfig
 from auricle.ledger import LedgerEntry, account, read
 from pipelines.run_folder import RunFolder
 
@@ -92,6 +93,8 @@ class Life:
             max_staleness=staleness,
             checkpoint_every=every,
             budget=FailureBudgetConfig(share=1.0),
+            quarantine=QuarantineConfig(),
+            scenes=1,
         )
         self.at, self.limit, self.over = [first] * ranks, END, first >= END
 

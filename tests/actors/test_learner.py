@@ -168,6 +168,20 @@ def test_rows_without_a_verdict_are_as_if_they_had_never_been(folder):
     assert report.metrics["dropped_failed_verdict"] == 2
 
 
+def test_a_scene_with_one_valid_sample_is_left_out_whole_and_the_batch_is_the_smaller_for_it(folder):
+    rows = stream_rows(folder, 0)
+    lone = {name: column.copy() for name, column in rows.items()}
+    lone["parts"][2] = np.nan
+    made, without = learner(folder), learner(folder)
+    report = made.update_rows(lone)
+    other = without.update_rows(chosen(rows, [0, 1, 4, 5, 6, 7]))
+    assert [row.reason for row in report.rows] == ["", "", "failed_verdict", "lone_sample", "", "", "", ""]
+    assert report.metrics["rows_kept"] == other.metrics["rows_kept"] == 6
+    assert report.metrics["policy_loss"] == pytest.approx(other.metrics["policy_loss"], abs=1e-7)  # a mean over those that are left
+    for name, value in without.weights().items():
+        np.testing.assert_allclose(made.weights()[name], value, atol=1e-7)
+
+
 def test_a_step_without_any_verdict_changes_nothing_but_the_version(folder):
     made = learner(folder)
     before = made.weights()

@@ -68,8 +68,8 @@ def test_a_killed_rank_is_a_pool_error_and_the_rebuilt_ranks_go_on_to_the_bit(ra
         learners.call("save", str(tmp_path / "engine"))
         update(learners, folder, 1, 2)
         expected = learners.call("weights")[0]
-        os.kill(ray_local.get(learners.ranks[1].pid.remote()), signal.SIGKILL)
-        with pytest.raises(PoolError, match="rank was lost in 'update_rows'"):
+        os.kill(learners.places[1].pid, signal.SIGKILL)
+        with pytest.raises(PoolError, match=r"learner rank 1 \(pid \d+ on .*\) was lost in 'update_rows': its process ended"):
             update(learners, folder, 2, 2)
         with pytest.raises(PoolError, match="rebuild"):
             learners.call("weights")
