@@ -85,6 +85,7 @@ def judge_rows(judges: Sequence[JudgeState]) -> Table:
             "processes": [number(judge.processes, "{:.0f}") for judge in judges],
             "busy": [number(judge.busy_share, "{:.0%}") for judge in judges],
             "a call waits": [seconds_text(judge.queue_age_s) for judge in judges],
+            "waiting": [number(judge.queue_depth) for judge in judges],
             "median": [seconds_text(judge.latency_p50_s) for judge in judges],
             "95 %": [seconds_text(judge.latency_p95_s) for judge in judges],
             "99 %": [seconds_text(judge.latency_p99_s) for judge in judges],
