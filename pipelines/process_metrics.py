@@ -36,7 +36,10 @@ class Processes:
 
 
 def used(processes: Sequence[Sequence[Usage]]) -> dict[str, float]:
-    """What processes, each with its samples in order, come to together. Rates are those between a process's first and last sample."""
+    """What processes, each with its samples in order, come to together. Rates are those between a process's first and last sample.
+
+    Of judges: busy_share (mean of the processes), queue_age_s (a call's mean wait for its turn), queue_depth (calls waiting, on average).
+    """
     last = [samples[-1] for samples in processes]
     spans = [(samples[0], samples[-1], samples[-1].time_s - samples[0].time_s) for samples in processes]
     known = [(first, now, seconds) for first, now, seconds in spans if seconds > 0]
@@ -49,6 +52,7 @@ def used(processes: Sequence[Sequence[Usage]]) -> dict[str, float]:
     if any(usage.calls for usage in last):
         calls = sum(now.calls - first.calls for first, now, _ in known)
         if known:
+            metrics["queue_depth"] = sum((now.waited_s - first.waited_s) / seconds for first, now, seconds in known)
             metrics["busy_share"] = sum((now.busy_s - first.busy_s) / seconds for first, now, seconds in known) / len(known)
         if calls > 0:
             metrics["queue_age_s"] = sum(now.waited_s - first.waited_s for first, now, _ in known) / calls

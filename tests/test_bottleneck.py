@@ -34,7 +34,7 @@ EAR = {"judge__ear__latency_p50_s": 8.0, "judge__ear__latency_p95_s": 11.0, "jud
         (shares(0.1, 0.4, 0.3, judge__ear__queue_age_s=1.0, stream__gate_wait_s=40.0, stream__step_s=2.0, **EAR), "gate", "max_staleness"),
         (shares(0.1, 0.4, 0.3, pool__reward__queue_age_s=5.0, stream__step_s=2.0), "reward", "reward.clients"),
         (shares(0.1, 0.9, 0.3, judge__ear__queue_age_s=1.0, stream__step_s=2.0, **EAR), "reward", "ear takes its time"),
-        (shares(0.1, 0.9, 0.3, **EAR), "reward", "slowest judge: ear, 95 % within 11.0 s"),
+        (shares(0.1, 0.9, 0.3, **EAR), "reward", "slowest judge: ear, 95 % within 11.0 s); "),
     ],
 )
 def test_the_pool_that_holds_the_others_up_is_named_with_a_cure(metrics: dict[str, float], pool: str, says: str) -> None:

@@ -83,6 +83,7 @@ def test_processes_are_added_up_by_pool_with_rates_of_their_own():
             "judge/ear/cpu_cores": 0.0,
             "judge/ear/busy_share": 0.8,
             "judge/ear/queue_age_s": 1.5,
+            "judge/ear/queue_depth": 0.6,
         }
     )
     for step in range(4):  # a:2 and the judge are not heard of any more

@@ -7,6 +7,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
 import ray
 
 from pipelines.gauges import PLAIN, Gauges, exported
@@ -51,6 +52,7 @@ def test_every_query_of_the_dashboard_names_a_metric_that_a_run_exports() -> Non
     assert '"node_gpus_utilization"' in text
 
 
+@pytest.mark.slow
 def test_what_prometheus_would_read_has_every_metric_that_the_dashboard_names(tmp_path: Path) -> None:
     """A Ray of its own, with Serve: every metric of a step is set, a judge is asked, and the metrics port says what there is."""
     wanted = dashboard_names() - {"node_gpus_utilization"}

@@ -31,7 +31,8 @@ _AVERAGED = ("pool/", "judge/", "stream/")
 @dataclass(frozen=True)
 class Bottleneck:
     """pool: rollout, reward, learner, gate (waits for versions) or none. shares, ages: of each pool, busy 0 to 1, and a block's mean wait
-    before it, in seconds. judge: the one that takes longest, with its 95th percentile of latency in seconds."""
+    before it, in seconds. judge: the one that takes longest; with its 95th percentile of latency, and a call's mean wait, in seconds.
+    """
 
     pool: str
     shares: Mapping[str, float]
@@ -39,6 +40,7 @@ class Bottleneck:
     ages: Mapping[str, float] = field(default_factory=dict)
     judge: str = ""
     judge_latency_s: float | None = None
+    judge_queue_s: float | None = None
 
     def sentence(self) -> str:
         """For people."""
@@ -54,7 +56,8 @@ class Bottleneck:
         if self.pool in ("rollout", "reward", "learner") and self.ages.get(self.pool, 0.0) >= 0.05:
             said += f"; blocks wait {self.ages[self.pool]:.1f} s for it"
         if self.pool == "reward" and self.judge_latency_s is not None:
-            said += f"; slowest judge: {self.judge}, 95 % within {self.judge_latency_s:.1f} s"
+            queue = f", calls wait {self.judge_queue_s:.1f} s for it" if self.judge_queue_s is not None else ""
+            said += f"; slowest judge: {self.judge}, 95 % within {self.judge_latency_s:.1f} s{queue}"
         return said
 
 
@@ -69,7 +72,8 @@ def find_bottleneck(metrics: Mapping[str, float]) -> Bottleneck | None:
     cures = CURES | ({"reward": _judge_cure(judge, waits_most)} if judge else {})
 
     def found(pool: str, cure: str) -> Bottleneck:
-        return Bottleneck(pool, shares, cure, ages, judge, metrics.get(f"judge/{judge}/latency_p95_s"))
+        told = (metrics.get(f"judge/{judge}/{what}") for what in ("latency_p95_s", "queue_age_s"))
+        return Bottleneck(pool, shares, cure, ages, judge, *told)
 
     busy = [name for name, share in shares.items() if share >= BUSY]
     piled_up = [name for name in busy if name != "rollout" and ages.get(name, 0.0) > step_s]

@@ -38,6 +38,7 @@ class JudgeState:
     processes: float | None = None
     busy_share: float | None = None
     queue_age_s: float | None = None
+    queue_depth: float | None = None
     latency_p50_s: float | None = None
     latency_p95_s: float | None = None
     latency_p99_s: float | None = None

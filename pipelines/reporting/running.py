@@ -85,6 +85,7 @@ def judge_rows(judges: Sequence[JudgeState]) -> Table:
             "processes": [number(judge.processes, "{:.0f}") for judge in judges],
             "busy": [number(judge.busy_share, "{:.0%}") for judge in judges],
             "a call waits": [seconds_text(judge.queue_age_s) for judge in judges],
+            "waiting": [number(judge.queue_depth) for judge in judges],
             "median": [seconds_text(judge.latency_p50_s) for judge in judges],
             "95 %": [seconds_text(judge.latency_p95_s) for judge in judges],
             "99 %": [seconds_text(judge.latency_p99_s) for judge in judges],
@@ -128,7 +129,7 @@ def _charts(record: RunRecord, steps: Sequence[Mapping[str, float | None]]) -> l
         _counts("Dropped rollouts a step", [_counted(record, name, name.removeprefix("failures/")) for name in dropped]),
         line_chart("Staleness in policy versions", [record.series(f"stream/staleness_{name}", name) for name in ("mean", "max")], digits=1),
         line_chart("Rows a second", [record.series("stream/rows_per_s", "rows/s")], digits=1, y_range=(0.0, 0.1), smooth=True),
-        line_chart("Seconds of a step", [record.series("stream/step_s", "step"), _learner_wait(record)], digits=1),
+        line_chart("Seconds of a step, but the first", _step_times(record), digits=1, y_range=(0.0, 0.1)),
         line_chart("Memory (GiB)", _memory(record, judges), digits=1, y_range=(0.0, 0.1)),
     ]
 
@@ -145,8 +146,10 @@ def _memory(record: RunRecord, judges: Sequence[str]) -> list[Series]:
     return [Series(one.name, one.x, [value / 1024 for value in one.y]) for one in series]
 
 
-def _learner_wait(record: RunRecord) -> Series:
-    return record.series("stream/learner_wait_s", "of which the learner waits")
+def _step_times(record: RunRecord) -> list[Series]:
+    """Without the first step, which is as long as the pools took to start."""
+    series = [record.series("stream/step_s", "step"), record.series("stream/learner_wait_s", "of which the learner waits")]
+    return [Series(one.name, one.x[1:], one.y[1:]) for one in series]
 
 
 def _counted(record: RunRecord, name: str, label: str) -> Series:

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+from dataclasses import replace
 
 import pytest
 
@@ -10,6 +11,7 @@ from auricle.errors import LedgerError
 from auricle.learning.budget import FailureBudgetConfig
 from auricle.learning.quarantine import QUARANTINED, QuarantineConfig, Quarantined
 from auricle.ledger import LedgerEntry, account
+from auricle.usage import Usage
 
 ROWS = 4
 
@@ -107,6 +109,19 @@ def test_messages_come_in_order_and_merge_the_ranks(run_folder):
     assert [type(message) for message in messages] == [StepReport, StepReport, Committed]
     assert messages[0].sums == {"rows": 8.0}
     assert messages[1].totals == {"issued": 40, "trained": 16, "dropped": 0, "in_flight": 24}
+
+
+def test_of_each_process_the_newest_word_counts_whichever_rank_brought_it(run_folder):
+    actor = coordinator(run_folder)
+    known = [Usage("rollout", key, time_s, 100.0, time_s) for key, time_s in (("a:1", 1.0), ("a:1", 2.0), ("a:2", 1.0))]
+
+    async def story():
+        await actor.step_done(0, replace(report(0, 0), usages=(known[1],)))
+        await actor.step_done(1, replace(report(0, 1), usages=(known[0], known[2])))
+        return await actor.messages(0.1)
+
+    [step] = asyncio.run(story())
+    assert sorted(step.usages, key=lambda usage: usage.key) == known[1:]
 
 
 def test_a_run_that_ends_in_order_leaves_nothing_in_flight(run_folder):
