@@ -1,6 +1,7 @@
 """The guard as the job sees it: metrics that nothing guards are said; measurements that are empty, or never end, are lost."""
 
 import io
+import os
 import time
 from pathlib import Path
 from types import SimpleNamespace
@@ -53,16 +54,20 @@ def test_a_guard_that_votes_is_said_to_be_no_independent_check(monkeypatch, judg
 
 
 class Meter:
-    """What the guard's actors do: a scripted one. `hangs`: the first that is made never answers."""
+    """What the guard's actors do: a scripted one. `ill`: the first that is made never answers (`hangs`), or dies at its first call."""
 
-    def __init__(self, folder, panel, hangs):
+    def __init__(self, folder, panel, ill):
         self.first, self.panel = not (folder / "made").exists(), panel
         (folder / "made").touch()
-        self.hangs = hangs
+        self.ill = ill
+        if not self.first:
+            time.sleep(2)  # as long as it takes to load the scenes
 
     def measure(self, step, checkpoint):
-        if self.first and self.hangs:
+        if self.first and self.ill == "hangs":
             time.sleep(3600)
+        if self.first and self.ill == "dies":
+            os._exit(1)
         return Measurement(step, {"panel": [self.panel] * 2, "pesq": [1.5, 1.6]}, ("a", "b"))
 
 
@@ -70,13 +75,13 @@ class Meter:
 def watched(ray_local, tmp_path):
     """A watch over scripted meters, and what it said and asked."""
 
-    def make(panel=2.0, hangs=False, **guard):
+    def make(panel=2.0, ill="", **guard):
         settings = Settings(run=RunSettings(folder=tmp_path, name="run"), guard=GuardConfig(**guard))
         run, said, stops = RunFolder.create(settings), [], []
         tracker = SimpleNamespace(log_metrics=lambda *arguments: None)
         display = Display("run", 4, console=Console(file=io.StringIO()))
         watch = GuardWatch(settings, run, tracker, display, note=said.append, stop=stops.append)
-        watch.watch_with(Meter, tmp_path, panel, hangs)
+        watch.watch_with(Meter, tmp_path, panel, ill)
         return watch, run, said, stops
 
     return make
@@ -103,7 +108,7 @@ def test_a_start_without_scores_on_disk_is_measured_again(watched):
 
 
 def test_a_meter_that_hangs_is_replaced_and_what_waited_is_measured(watched):
-    watch, run, said, stops = watched(hangs=True, timeout_s=60.0)
+    watch, run, said, stops = watched(ill="hangs", timeout_s=60.0)
     watch.measure(0, None)
     watch.measure(2, None)
     while not (run.path.parent / "made").exists():
@@ -114,4 +119,19 @@ def test_a_meter_that_hangs_is_replaced_and_what_waited_is_measured(watched):
     assert [line for line in said if "failed" in line] == [
         "the guard's measurement of step 0 failed: it did not end within guard.timeout_s = 60 s"
     ]
+    assert not stops
+
+
+def test_a_meter_that_dies_has_lost_one_measurement_whatever_is_asked_meanwhile(watched):
+    watch, run, said, stops = watched(ill="dies")
+    watch.measure(0, None)
+    watch.measure(2, None)
+    while not said:
+        watch.collect(timeout_s=0.1)
+    watch.measure(4, None)  # a checkpoint that is written while the next meter starts
+    watch.collect()
+    watch.wait()
+    assert [one.step for one in run.measurements()] == [0, 2, 4]
+    [failed] = [line for line in said if "failed" in line]
+    assert "measurement of step 0 failed" in failed
     assert not stops
