@@ -34,6 +34,7 @@ from benchmarks.chaos_run import JUDGE, STALENESS, Books, ChaosError, Trial, boo
 from pipelines.run_folder import RunFolder
 
 STEPS_A_FAULT = 8
+WIDTH = 160
 DISK_MIB = 48
 HEADS = ("fault", "at step (s)", "next step s: median, max", "through s", "lost", "twice", "same weights", "exit", "restarts")
 
@@ -128,10 +129,10 @@ def tried(faults: Sequence[Fault], output: Path, arguments: argparse.Namespace) 
             broken = ""
         except ChaosError as error:
             broken = str(error)
-            trial.kill_all()
+            trial.give_up()
         left_over = trial.left_over()
         if first.disk:
-            subprocess.run(["cp", "-r", str(trial.run), str(trial.log), str(output)], check=True)
+            subprocess.run(["cp", "-r", str(trial.run), str(output)], check=True)
     for fault in faults:
         judge_row(fault, rows[fault.name], output / name, reference, steps, trial.statuses, left_over, broken)
     result.write_text(json.dumps([asdict(row) for row in rows.values()], indent=1))
@@ -221,9 +222,12 @@ def judge_row(
     """Whether everything holds that has to."""
     row.statuses, row.left_over = list(statuses), list(left_over)
     row.faults += [broken] if broken else []
-    row.books = books(run, None if fault.stops else steps)
+    row.faults += [] if row.injections else ["it never struck, or what came of it is not known"]
+    row.books = books(run, None if fault.stops or broken else steps)
     if row.books.lost or row.books.twice or row.books.faults:
         row.faults.append(f"ledger: lost {row.books.lost}, twice {row.books.twice} {'; '.join(row.books.faults)}".strip())
+    if broken:
+        return
     wanted = 1 if fault.stops else 0
     if not statuses or statuses[-1] != wanted or (fault.ends and 0 in statuses[:-1]):
         row.faults.append(f"exit statuses {row.statuses}, the last should be {wanted}")
@@ -268,7 +272,8 @@ def table(rows: Sequence[Row]) -> None:
         statuses = " ".join(map(str, row.statuses))
         restarts = " ".join(str(one.restarts) for one in row.injections)
         shown.add_row(row.name, at, spread(next_steps), spread(through), *ledger, row.weights, statuses, restarts)
-    Console().print(shown)
+    console = Console()
+    Console(width=None if console.is_terminal else WIDTH).print(shown)
     for row in rows:
         for fault in row.faults:
             print(f"{row.name}: {fault}")

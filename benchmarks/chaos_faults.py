@@ -72,7 +72,7 @@ def catalogue() -> dict[str, Fault]:
     faults = [kill(word) for word in PROCESSES]
     for word in ("learner", "rollout", "judge"):
         faults += [hang(word, lasts_s=6.0), hang(word, lasts_s=0.0)]
-    faults.append(hang("learner", lasts_s=150.0, name="stop-learner-late"))
+    faults.append(hang("learner", lasts_s=105.0, name="stop-learner-late"))
     faults += [
         Fault("slow-judge", "judges ten times slower for 8 s", moody("slow 10"), moody(""), lasts_s=8.0),
         Fault(

@@ -51,6 +51,7 @@ SETTINGS = (
     "guard.every=2",
     "guard.scenes=2",
     "guard.metrics=['si_sdr']",
+    "guard.tolerance={si_sdr=100}",  # it is measured, but whether the judge is fooled is not the question here
     "check.enforce=false",  # the judge is a measurement, not an ear
     # Deadlines inside one another, as short as a busy machine allows: what hangs is found within two minutes.
     "reward.timeout_s=40",
@@ -148,8 +149,8 @@ class Trial:
 
     @property
     def log(self) -> Path:
-        """What the job printed."""
-        return self.folder / f"{self.name}.log"
+        """What the job printed; not on the run's disk, which may be full."""
+        return self.workplace.parent / f"{self.name}.log"
 
     @property
     def mood(self) -> Path:
@@ -227,6 +228,12 @@ class Trial:
             with suppress(psutil.NoSuchProcess):
                 process.kill()
         self.process.wait()
+
+    def give_up(self) -> None:
+        """End the run, where it has not ended of itself."""
+        assert self.process is not None
+        self.kill_all()
+        self.statuses.append(self.process.returncode)
 
     def left_over(self, patience_s: float = 15.0) -> list[str]:
         """Titles of the run's processes that outlived it; they are killed."""

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import ray
-from ray.exceptions import RayActorError, RayError
+from ray.exceptions import RayActorError, RayError, RayTaskError
 
 from actors.cluster import ON_HEAD
 from actors.guard import GuardMeter
@@ -108,8 +108,8 @@ class GuardWatch:
 
     def watch_with(self, meter: type, *arguments: Any, export: str = "enhancer") -> None:
         """Start a meter: an actor with `measure(step, folder)`. export: the folder that it reads within a checkpoint."""
-        # Restarted whenever it dies: without it the run would go on unguarded.
-        actor = ray.remote(num_cpus=0.1, max_restarts=-1, resources=ON_HEAD)(meter)
+        # One that dies is replaced here, not restarted by Ray, which fails every call while it does so: each would count as lost.
+        actor = ray.remote(num_cpus=0.1, resources=ON_HEAD)(meter)
         self._start_meter, self._export = partial(actor.remote, *arguments), export
         self._meter = self._start_meter()
 
@@ -138,18 +138,17 @@ class GuardWatch:
         if not self._running:
             return
         ready, _ = ray.wait(list(self._running), num_returns=len(self._running), timeout=timeout_s)
-        died = False
-        for reference in ready:
+        for reference in [asked for asked in self._running if asked in ready]:  # in the order in which the meter takes them
             step, checkpoint = self._running.pop(reference)
             self._began_s = time.monotonic()  # the meter measures one after the other
             try:
                 measurement = ray.get(reference)
             except RayError as error:
-                if died and isinstance(error, RayActorError):  # it waited behind the one that is lost with the meter
-                    self.measure(step, checkpoint)
-                    continue
-                died = isinstance(error, RayActorError)
-                self._lose(step, checkpoint, str(error).strip().splitlines()[-1])
+                why = str(error).strip().splitlines()[-1]
+                if isinstance(error, RayActorError) and not isinstance(error, RayTaskError):  # the meter's death, not one that it saw
+                    self._replace_meter(step, checkpoint, why)
+                    return
+                self._lose(step, checkpoint, why)
                 continue
             for note in measurement.notes:
                 self._say_once(note)
@@ -170,11 +169,15 @@ class GuardWatch:
         limit_s = self._settings.guard.timeout_s
         if not self._running or time.monotonic() - self._began_s < limit_s:
             return
-        (step, checkpoint), *waiting = self._running.values()
-        self._running = {}
+        step, checkpoint = self._running.pop(next(iter(self._running)))
+        self._replace_meter(step, checkpoint, f"it did not end within guard.timeout_s = {limit_s:g} s")
+
+    def _replace_meter(self, step: int, checkpoint: Path | None, why: str) -> None:
+        """Start the meter anew: it has lost the measurement that it was at, and none that waited behind."""
+        waiting, self._running = list(self._running.values()), {}
         ray.kill(self._meter)
         self._meter = self._start_meter()  # another actor: what is asked of it cannot reach the one that is being killed
-        self._lose(step, checkpoint, f"it did not end within guard.timeout_s = {limit_s:g} s")
+        self._lose(step, checkpoint, why)
         for other in waiting:
             self.measure(*other)
 

@@ -99,6 +99,7 @@ def test_a_row_that_lost_something_fails_the_benchmark(tmp_path):
     write_ledger(tmp_path / "run", [0, 1, 3], 2)
     chaos.judge_row(fault, row, tmp_path / "run", tmp_path / "run", 2, [0], [], "")
     assert any("lost 5" in what for what in row.faults)
+    assert any("never struck" in what for what in row.faults)
 
 
 @pytest.mark.slow

@@ -1,6 +1,7 @@
 """The guard as the job sees it: metrics that nothing guards are said; measurements that are empty, or never end, are lost."""
 
 import io
+import os
 import time
 from dataclasses import replace
 from pathlib import Path
@@ -66,17 +67,21 @@ def test_too_few_scenes_to_tell_a_fall_by_are_refused_before_anything_starts(mon
 
 
 class Meter:
-    """What the guard's actors do: a scripted one. `hangs`: the first that is made never answers."""
+    """What the guard's actors do: a scripted one. `ill`: the first that is made never answers (`hangs`), or dies at its first call."""
 
-    def __init__(self, folder, panel, hangs):
+    def __init__(self, folder, panel, ill):
         self.first, self.panel = not (folder / "made").exists(), panel
         self.notes = ("one scene is left out",)
         (folder / "made").touch()
-        self.hangs = hangs
+        self.ill = ill
+        if not self.first:
+            time.sleep(2)  # as long as it takes to load the scenes
 
     def measure(self, step, checkpoint):
-        if self.first and self.hangs:
+        if self.first and self.ill == "hangs":
             time.sleep(3600)
+        if self.first and self.ill == "dies":
+            os._exit(1)
         scores = {"panel": [self.panel] * 2, "pesq": [1.5, 1.6], "stoi": [0.7, float("nan")]}
         return Measurement(step, scores, ("a", "b"), self.notes)
 
@@ -85,13 +90,13 @@ class Meter:
 def watched(ray_local, tmp_path):
     """A watch over scripted meters, and what it said and asked."""
 
-    def make(panel=2.0, hangs=False, **guard):
+    def make(panel=2.0, ill="", **guard):
         settings = Settings(run=RunSettings(folder=tmp_path, name="run"), guard=GuardConfig(**guard))
         run, said, stops = RunFolder.create(settings), [], []
         tracker = SimpleNamespace(log_metrics=lambda *arguments: None)
         display = Display("run", 4, console=Console(file=io.StringIO()))
         watch = GuardWatch(settings, run, tracker, display, note=said.append, stop=stops.append)
-        watch.watch_with(Meter, tmp_path, panel, hangs)
+        watch.watch_with(Meter, tmp_path, panel, ill)
         return watch, run, said, stops
 
     return make
@@ -128,7 +133,7 @@ def test_what_guards_nothing_and_scenes_left_out_are_events_told_once(watched):
 
 
 def test_a_meter_that_hangs_is_replaced_and_what_waited_is_measured(watched):
-    watch, run, said, stops = watched(hangs=True, timeout_s=60.0)
+    watch, run, said, stops = watched(ill="hangs", timeout_s=60.0)
     watch.measure(0, None)
     watch.measure(2, None)
     while not (run.path.parent / "made").exists():
@@ -139,4 +144,19 @@ def test_a_meter_that_hangs_is_replaced_and_what_waited_is_measured(watched):
     assert [line for line in said if "failed" in line] == [
         "the guard's measurement of step 0 failed: it did not end within guard.timeout_s = 60 s"
     ]
+    assert not stops
+
+
+def test_a_meter_that_dies_has_lost_one_measurement_whatever_is_asked_meanwhile(watched):
+    watch, run, said, stops = watched(ill="dies")
+    watch.measure(0, None)
+    watch.measure(2, None)
+    while not said:
+        watch.collect(timeout_s=0.1)
+    watch.measure(4, None)  # a checkpoint that is written while the next meter starts
+    watch.collect()
+    watch.wait()
+    assert [one.step for one in run.measurements()] == [0, 2, 4]
+    [failed] = [line for line in said if "failed" in line]
+    assert "measurement of step 0 failed" in failed
     assert not stops
