@@ -9,6 +9,7 @@ import numpy as np
 import torch
 from jaxtyping import Float, Float32
 
+from auricle.judging.engine_options import EngineOptions
 from auricle.judging.vllm_engine import start_engine
 from auricle.listeners.prompts import prompt
 from auricle.reasoning.config import AnswerConfig
@@ -42,12 +43,8 @@ class AnswerEngine:
     def __init__(self, folder: str | Path, config: AnswerConfig, *, keep_prefixes: bool = True) -> None:
         """keep_prefixes: whether vLLM may go on from what it computed for earlier prompts; without, a call's answers are a function of the
         weights and that call's requests to the bit."""
-        # Log-probabilities under the temperature that was sampled at, as the learner's ratios want them; features in the place of audio.
-        extra = {"logprobs_mode": "processed_logprobs", "enable_mm_embeds": True} | config.engine.extra
-        if not keep_prefixes:
-            extra = extra | {"enable_prefix_caching": False}
         self._config = config
-        self._engine: LLM = start_engine(str(folder), "main", config.engine.model_copy(update={"extra": extra}))
+        self._engine: LLM = start_engine(str(folder), "main", engine_options(config.engine, keep_prefixes=keep_prefixes))
 
     def swap_weights(self, weights: Mapping[str, Float[np.ndarray, "..."]]) -> None:
         """Take other weights, by the checkpoint's names, in place; forget all that was computed with the old ones.
@@ -90,6 +87,15 @@ class AnswerEngine:
     def close(self) -> None:
         """Free the engine."""
         self._engine.llm_engine.engine_core.shutdown()
+
+
+def engine_options(options: EngineOptions, *, keep_prefixes: bool) -> EngineOptions:
+    """The options with what answers for a learner need: log-probabilities under the temperature that was sampled at, as its ratios want
+    them; features in the place of audio; and, where a run has to be exact, nothing kept of earlier prompts."""
+    extra = {"logprobs_mode": "processed_logprobs", "enable_mm_embeds": True} | options.extra
+    if not keep_prefixes:
+        extra = extra | {"enable_prefix_caching": False}
+    return options.model_copy(update={"extra": extra})
 
 
 def _answer(output: Any) -> Answer:

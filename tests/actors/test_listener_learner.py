@@ -46,6 +46,17 @@ def test_a_stopped_training_goes_on_as_if_it_had_not_been(clips: list[Path], tmp
         assert np.array_equal(value, again[name]), name
 
 
+def test_some_clips_of_a_set_are_a_set(clips: list[Path], tmp_path: Path) -> None:
+    few = [prepare_folder(DATA.model_copy(update={"clips": 4}), "train", tmp_path, processes=1)]
+    trained = []
+    for sets, rows in ((few, None), (clips, range(4)), (clips, None)):
+        learner = ListenerLearner(config(hearing_share=0.0), sets, rows)
+        learner.train(2)
+        trained.append(learner.trained())
+    assert all(np.array_equal(value, trained[1][name]) for name, value in trained[0].items())
+    assert not all(np.array_equal(value, trained[2][name]) for name, value in trained[0].items())
+
+
 def test_every_stage_learns_the_same(clips: list[Path]) -> None:
     trained = []
     for stage in (0, 1, 3):

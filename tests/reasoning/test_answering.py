@@ -12,10 +12,9 @@ from auricle.listeners.checkpoint import Listener, load_listener
 from auricle.listeners.listener_module import ListenerModule
 from auricle.listeners.questions import question
 from auricle.listeners.turns import prompt_ids, turns_of_ids
-from auricle.reasoning.answering import Answer, AnswerEngine, Request
+from auricle.reasoning.answering import Answer, AnswerEngine, Request, engine_options
 from auricle.reasoning.config import AnswerConfig
 
-pytestmark = pytest.mark.slow
 TASKS = ("artefact", "score", "describe")
 
 
@@ -71,6 +70,15 @@ def log_probs(listener: Listener, requests: list[Request], answers: list[Answer]
     return [row[kept].tolist() for row, kept in zip(table, mask, strict=True)]
 
 
+def test_an_exact_runs_engine_keeps_no_prefixes_and_says_so_by_names_that_vllm_knows() -> None:
+    mine = EngineOptions(extra={"seed": 3})
+    plain, exact = (engine_options(mine, keep_prefixes=keep).extra for keep in (True, False))
+    assert "enable_prefix_caching" not in plain
+    assert exact == plain | {"enable_prefix_caching": False}
+    assert EngineOptions(extra=exact).extra["seed"] == 3  # an unknown name would be refused
+
+
+@pytest.mark.slow
 def test_after_a_swap_answers_and_log_probabilities_are_those_of_the_new_weights(engine: AnswerEngine, requests: list[Request]) -> None:
     before = [answer.ids for answer in engine.answers(requests, greedy=True)]
     for seed in (1, 2):
@@ -85,6 +93,7 @@ def test_after_a_swap_answers_and_log_probabilities_are_those_of_the_new_weights
             np.testing.assert_allclose(theirs.log_probs, own, atol=2e-4)
 
 
+@pytest.mark.slow
 def test_an_answer_depends_on_its_seed_alone(engine: AnswerEngine, requests: list[Request]) -> None:
     together = engine.answers(requests)
     alone = [engine.answers([request])[0] for request in reversed(requests)][::-1]
