@@ -31,7 +31,7 @@ def pieces() -> str:
     claims = [f"{subject} {word}" for subject, words in SUBJECT_WORDS.items() for word in words]
     grades = [f"the {part} is {word}" for part, words in (("voice", NATURALNESS), ("sound", SOUND)) for word in words]
     whole = "|".join(map(re.escape, sorted(claims + grades, key=len, reverse=True)))
-    return rf"(?:{whole})(?: in (?:{'|'.join(SHARES)}) vowels)?|\d+ vowels|[;:,] | ?\d| ?[^\s\d\p{{P}}]+|\p{{P}}|\s"
+    return rf"(?:{whole})(?: in (?:{'|'.join(SHARES)}) vowels)?|\d+ vowels|[;:,] | ?\d(?:; )?| ?[^\s\d\p{{P}}]+|\p{{P}}|\s"
 
 
 def make_tokenizer(texts: Iterable[str]) -> PreTrainedTokenizerFast:
@@ -53,7 +53,7 @@ def new_model(tokenizer: PreTrainedTokenizerFast, *, width: int, layers: int, he
         max_position_embeddings=LONGEST_TOKENS,
         tie_word_embeddings=True,
         # The default of 0.02 is for wide models: at this width attention would stay flat for a thousand steps, and read nothing.
-        initializer_range=0.1,
+        initializer_range=0.8 / width**0.5,
         bos_token_id=tokenizer.bos_token_id,
         eos_token_id=tokenizer.eos_token_id,
         pad_token_id=tokenizer.pad_token_id,
@@ -63,10 +63,12 @@ def new_model(tokenizer: PreTrainedTokenizerFast, *, width: int, layers: int, he
 
 @dataclass(frozen=True)
 class Lesson:
-    """Token ids of a question and its answer, and which of them are learned: none of the question's."""
+    """Token ids of a question and its answer, and which of them are learned: none of the question's. graded: where judgement and
+    score begin; the number of tokens where neither is learned."""
 
     ids: list[int]
     learned: list[bool]
+    graded: int
 
     @property
     def asked(self) -> int:
@@ -81,6 +83,7 @@ def lesson_tokens(
     questions = tokenizer([f"{text}{ANSWER}" for text in asked])["input_ids"]
     replies = tokenizer([f"{text}{EOS}" for text in answers], add_special_tokens=False)["input_ids"]
     issue, choices = tokenizer.convert_tokens_to_ids("issue"), set(tokenizer("none; \n: ", add_special_tokens=False)["input_ids"])
+    grades = set(tokenizer.convert_tokens_to_ids(["judgement", "score"]))
     lessons = []
     for question, reply in zip(questions, replies, strict=True):
         learned = [True] * len(reply)
@@ -88,7 +91,8 @@ def lesson_tokens(
             start = reply.index(issue)
             end = start + reply[start:].index(tokenizer.convert_tokens_to_ids("Ċ"))
             learned = [place < start or (place < end and token not in choices) for place, token in enumerate(reply)]
-        lessons.append(Lesson(question + reply, [False] * len(question) + learned))
+        graded = len(reply) if quotes else next(place for place, token in enumerate(reply) if token in grades)
+        lessons.append(Lesson(question + reply, [False] * len(question) + learned, len(question) + graded))
     return lessons
 
 

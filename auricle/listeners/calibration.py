@@ -12,7 +12,7 @@ from auricle.config import Config
 from auricle.listeners.pairs_config import PairsConfig
 from auricle.scenes.scene import Split
 
-CourseName = Literal["calibration", "questions", "dimensions"]
+CourseName = Literal["calibration", "questions", "dimensions", "evidence"]
 
 
 class ListenerConfig(Config):
@@ -152,7 +152,9 @@ class CalibrateConfig(Config):
     courses: dict[CourseName, NonNegativeFloat] = {"calibration": 1.0}
     """What is taught, with the weight of each in the loss. calibration: describe, rate, name and place artefacts, compare. questions: the
     five tasks of SpeechQualityLLM (arXiv 2512.08238), which the judge `questions` asks. dimensions: a score from 1 to 5 on each of
-    QualiSpeech's numeric aspects, as in the first stage of Calibration-Reasoning (arXiv 2603.10175)."""
+    QualiSpeech's numeric aspects, as in the first stage of Calibration-Reasoning (arXiv 2603.10175). evidence: an evidence log, a judgement
+    and a score (GSRM, arXiv 2602.13891), which the judge `gsrm` asks for with `way = "listen"`; from clips of its own, as many as
+    `data.clips`."""
     questions: PairsConfig = PairsConfig()
     """Which questions that course asks."""
     trainable: TrainableConfig = TrainableConfig()
