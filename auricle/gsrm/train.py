@@ -29,7 +29,7 @@ from auricle.gsrm.lessons import Record, true_answer, varied
 from auricle.gsrm.method import Method
 from auricle.gsrm.normalisation import fit_norms
 from auricle.gsrm.rendering import rendered
-from auricle.gsrm.text_model import Lesson, lesson_tokens, make_tokenizer, new_model, save_judge
+from auricle.gsrm.text_model import Lesson, answer_states, lesson_tokens, make_tokenizer, new_model, save_judge
 from auricle.listeners.calibration import DatasetConfig
 
 
@@ -111,10 +111,10 @@ def train(learned: Sequence[Record], method: Method, recipe: Recipe) -> tuple[Ll
 
 def answer_loss(model: LlamaForCausalLM, input_ids: Tensor, weights: Tensor) -> Tensor:
     """Weighted mean of the cross entropy of the answers' tokens; the head is not computed where nothing is learned (weight 0)."""
-    hidden = model.model(input_ids=input_ids[:, :-1]).last_hidden_state
-    wanted = weights[:, 1:] > 0
-    losses = nn.functional.cross_entropy(model.lm_head(hidden[wanted]), input_ids[:, 1:][wanted], reduction="none")
-    return (losses * weights[:, 1:][wanted]).sum() / weights[:, 1:].sum()
+    start = int((weights > 0).any(dim=0).nonzero()[0]) - 1
+    hidden, told, wanted = answer_states(model, input_ids[:, :-1], start), input_ids[:, start + 1 :], weights[:, start + 1 :]
+    losses = nn.functional.cross_entropy(model.lm_head(hidden[wanted > 0]), told[wanted > 0], reduction="none")
+    return (losses * wanted[wanted > 0]).sum() / wanted.sum()
 
 
 def _lessons(learned: Sequence[Record], method: Method, recipe: Recipe) -> tuple[list[Lesson], PreTrainedTokenizerFast]:
