@@ -15,6 +15,9 @@ from rich.progress import TaskID
 
 from actors.cluster import cluster
 from auricle.errors import ConfigError
+from auricle.gsrm.heard import prepare_heard
+from auricle.gsrm.judge import SHIPPED as GSRM
+from auricle.gsrm.method import load_method
 from auricle.listeners.aspects import agreement_with_labels, agreement_with_ratings, aspects_text, save_aspects
 from auricle.listeners.calibration import CalibrateConfig, CourseName
 from auricle.listeners.checkpoint import Listener, load_listener
@@ -36,6 +39,7 @@ EXAMPLES = [
     "auricle calibrate --set calibrate.start=runs/ear/listener --set calibrate.enhanced.scenes=corpus/tiny-A",
     "auricle calibrate --dimensions --ratings QualiSpeech/train.csv --set calibrate.start=runs/ear/listener",
     "auricle calibrate --tasks calibration questions --set learner_pool.ranks=2 --set calibrate.training.zero_stage=2",
+    "auricle calibrate --tasks evidence --set calibrate.start=auricle/assets/listener --set calibrate.output=runs/reasons",
     "auricle calibrate --set calibrate.listener.text_model=meta-llama/Llama-3.2-1B --set calibrate.trainable.decoder=lora",
 ]
 _TASKS_HELP = f"what is taught, in equal shares: {', '.join(get_args(CourseName))} (short for calibrate.courses)"
@@ -126,6 +130,10 @@ def _more_sets(config: CalibrateConfig, console: Console) -> list[Path]:
             raise ConfigError(f"{folder}: no labels.jsonl in it; give folders of prepared clips (calibrate.sets)")
     sets = list(config.sets)
     with bar(console) as progress:
+        if config.courses.get("evidence"):
+            task = progress.add_task("clips with evidence", total=config.data.clips)
+            shown, processes = _shown(progress, task), config.processes
+            sets.append(prepare_heard(config.data, "train", load_method(GSRM), config.cache, processes=processes, progress=shown))
         if config.enhanced.scenes is not None:
             task = progress.add_task("enhanced clips", total=config.enhanced.clips)
             sets.append(prepare_enhanced(config.enhanced, config.data, config.cache, progress=_shown(progress, task)))
@@ -142,7 +150,8 @@ def _shown(progress: Progress, task: TaskID) -> Callable[[int, int], None]:
 
 def _trained(settings: Settings, console: Console) -> Listener:
     config = settings.calibrate
-    damaged = [_clips(config, "train", console)] if config.data.clips else []
+    # Evidence has clips of its own, whose prosody is spoilt too.
+    damaged = [_clips(config, "train", console)] if config.data.clips and set(config.courses) != {"evidence"} else []
     sets = [*damaged, *_more_sets(config, console)]
     run = CalibrateRun(config, settings.learner_pool)
     settings = settings.model_copy(
@@ -154,6 +163,8 @@ def _trained(settings: Settings, console: Console) -> Listener:
     ):
         tracker.log_settings(settings)
         listener = run.train(sets, tracker, console)
+    if config.courses.get("evidence"):
+        load_method(GSRM).save(run.path / LISTENER)  # what its evidence is checked by
     console.print(f"listener: {run.path / LISTENER}", highlight=False)
     return listener
 

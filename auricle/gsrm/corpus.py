@@ -13,7 +13,7 @@ from auricle.gsrm.lessons import Record, make_record, record_from_line, record_l
 from auricle.listeners.calibration import DatasetConfig
 from auricle.listeners.sources import Part, Sources, find_sources
 
-RECIPE = 2
+RECIPE = 3
 """Raised whenever the making of records changes, so that old ones are not taken for new."""
 CHUNK = 25
 
@@ -23,7 +23,7 @@ def records(
 ) -> list[Record]:
     """The records of one part: `config.clips` or `config.held_out_clips` of them, read from the cache or made there, chunk by chunk."""
     count = config.clips if part == "train" else config.held_out_clips
-    folder = Path(cache_folder) / f"gsrm-{part}-{_fingerprint(config, part)}"
+    folder = Path(cache_folder) / f"gsrm-{part}-{fingerprint(config, part)}"
     folder.mkdir(parents=True, exist_ok=True)
     starts = range(0, count, CHUNK)
     missing = [start for start in starts if not _file(folder, start).is_file()]
@@ -48,8 +48,13 @@ def _made(config: DatasetConfig, part: Part, starts: list[int], processes: int) 
 def _chunk(job: tuple[str, Part, int]) -> list[str]:
     text, part, start = job
     config = DatasetConfig.model_validate_json(text)
-    sources = _sources(text, part)
+    sources = sources_of(config, part)
     return [record_line(make_record(part, sources, index, config.seed, config.clip_s)) for index in range(start, start + CHUNK)]
+
+
+def sources_of(config: DatasetConfig, part: Part) -> Sources:
+    """What one part draws on."""
+    return _sources(config.model_dump_json(), part)
 
 
 @cache
@@ -61,9 +66,9 @@ def _sources(text: str, part: Part) -> Sources:
     )
 
 
-def _fingerprint(config: DatasetConfig, part: Part) -> str:
+def fingerprint(config: DatasetConfig, part: Part) -> str:
     """Settings and files (names and sizes), not folders: the same corpus elsewhere is the same corpus. Not the count: more may be made."""
-    sources = _sources(config.model_dump_json(), part)
+    sources = sources_of(config, part)
     files = [(path.name, path.stat().st_size) for path in (*(path for _, path in sources.speech), *sources.noise)]
     settings = [RECIPE, config.seed, config.clip_s, config.sample_rate_hz, config.synthetic_share, sources.voices, sources.noise_kinds]
     return hashlib.sha256(json.dumps([*settings, files]).encode()).hexdigest()[:16]

@@ -24,14 +24,19 @@ from auricle.gsrm.activity import ActivityConfig, Stretch, active_frames, speech
 from auricle.gsrm.bands import band_measures
 from auricle.gsrm.nuclei import NucleiConfig, Vowel, find_nuclei, formant_class
 from auricle.gsrm.praat import Track, formants_hz, sound_of, track
+from auricle.gsrm.traces import trace_measures
 
 VOWEL_FEATURES = ("pitch", "pitch variation", "pitch slope", "intensity", "intensity variation", "duration")
 """In the order of every [vowels, 6] array here."""
 
-CLIP_MEASURES = ("noise", "clarity", "brightness", "depth", "crispness", "flutter", "rate", "melody", "dynamics", "rhythm")
+CLIP_MEASURES = (
+    *("noise", "clarity", "brightness", "depth", "crispness", "flutter", "rate", "melody", "dynamics", "rhythm"),
+    *("flatness", "holes", "jumps", "hiss", "grain", "voids"),
+)
 """noise: level of the quietest tenth of frames below the loudest tenth, in dB (0: no pause is quieter than speech). clarity: harmonics to
 noise of voiced vowels, in dB. brightness, depth, crispness, flutter: see `bands`. rate: vowels a second of speech. melody, dynamics:
-standard deviation over vowels of their pitch level (semitones) and intensity level (dB). rhythm: that of their log duration."""
+standard deviation over vowels of their pitch level (semitones) and intensity level (dB). rhythm: that of their log duration. flatness,
+holes, jumps, hiss, grain, voids: see `traces`."""
 
 _INTENSITY = VOWEL_FEATURES.index("intensity")
 SHORTEST_S = 0.3
@@ -140,6 +145,7 @@ def _clip_measures(
             np.std(12 * np.log2(pitches)) if len(pitches) >= _VOICED_FRAMES else np.nan,
             np.std(values[:, 3]) if several else np.nan,
             np.std(np.log(values[:, 5])) if several else np.nan,
+            *trace_measures(audio, sample_rate_hz),
         ]
     )
 

@@ -133,7 +133,7 @@ class GsrmJudge(Judge):
     def reading(self, findings: Findings) -> list[dict[str, Any]]:
         """The conversation in which a text model is given a window's features."""
         method = self.method
-        message = {"role": "user", "content": rendered(findings, pitch=method.pitch, most_vowels=method.most_vowels)}
+        message = {"role": "user", "content": rendered(findings, **method.shown)}
         return [message] if self._taught else [{"role": "system", "content": instructions(method.form)}, message]
 
     def verdict(self, findings: Findings, texts: Sequence[str]) -> Verdict:

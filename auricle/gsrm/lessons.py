@@ -11,9 +11,10 @@ called an issue. Nothing else of the labels is in the text: no damage by name, n
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 
 import numpy as np
+from jaxtyping import Float32
 
 from auricle.errors import MetricError
 from auricle.gsrm.activity import Stretch
@@ -22,11 +23,11 @@ from auricle.gsrm.evidence import Claim, clip_claim, notable, ordinary, vowel_cl
 from auricle.gsrm.features import Measured, measure
 from auricle.gsrm.findings import VOICE, Findings
 from auricle.gsrm.flaws import SUBJECTS, Flaw, spoil
-from auricle.gsrm.normalisation import PITCH_WORDS
+from auricle.gsrm.normalisation import NO_BIN, PITCH_WORDS
 from auricle.gsrm.nuclei import NucleiConfig, Vowel, find_nuclei
 from auricle.gsrm.praat import track
 from auricle.listeners.degradations import degrade
-from auricle.listeners.labels import make_labels
+from auricle.listeners.labels import Labels, make_labels
 from auricle.listeners.sources import Part, Sources
 from auricle.metrics.intrusive import pesq_wb
 
@@ -37,13 +38,13 @@ DAMAGED_SHARE = 0.65
 AUDIBLE = 0.12
 
 DAMAGE_SUBJECTS: Mapping[str, tuple[str, ...]] = {
-    "noise": ("noise high", "depth low", "crispness low", "clarity low", VOICE),
-    "correlated noise": ("crispness low", "clarity low", "brightness high", VOICE),
-    "muffling": ("brightness low", "crispness low"),
-    "clipping": ("clarity low", "brightness", "crispness low", "depth low"),
-    "drop-outs": ("flutter high", "intensity variation high", "dynamics high"),
-    "over-suppression": ("flutter high", "brightness low", VOICE, "clarity low"),
-    "musical noise": ("flutter high", "noise high", "crispness low"),
+    "noise": ("noise high", "depth low", "crispness low", "clarity low", "hiss high", "jumps low", VOICE),
+    "correlated noise": ("hiss high", "crispness low", "clarity low", "brightness high", VOICE),
+    "muffling": ("brightness low", "crispness low", "voids high"),
+    "clipping": ("flatness high", "hiss high", "clarity low", "brightness", "crispness low", "depth low"),
+    "drop-outs": ("holes high", "jumps high", "flutter high", "intensity variation high", "dynamics high"),
+    "over-suppression": ("flutter high", "brightness low", VOICE, "clarity low", "grain low", "voids high"),
+    "musical noise": ("flutter high", "noise high", "crispness low", "jumps low", "grain low"),
     "reverberation": (),
     "level jumps": ("intensity", "dynamics high"),
     "garbling": ("clarity low", "flutter", "pitch slope", "pitch variation high"),
@@ -70,8 +71,23 @@ class Record:
         return 1.0 + (self.sound - 1.0) * (self.naturalness - 1.0) / 4.0
 
 
+@dataclass(frozen=True)
+class Take:
+    """A record with what it was measured of: the sound, the same without its damages, and their labels."""
+
+    record: Record
+    audio: Float32[np.ndarray, " samples"]
+    reference: Float32[np.ndarray, " samples"]
+    labels: Labels
+
+
 def make_record(part: Part, sources: Sources, index: int, seed: int, clip_s: float) -> Record:
-    """Record number `index`; it depends on part, seed and index only. Raises MetricError after 20 draws without a measurement."""
+    """The record of take number `index`."""
+    return make_take(part, sources, index, seed, clip_s).record
+
+
+def make_take(part: Part, sources: Sources, index: int, seed: int, clip_s: float) -> Take:
+    """Take number `index`; it depends on part, seed and index only. Raises MetricError after 20 draws without a measurement."""
     for attempt in range(20):
         rng = np.random.default_rng([seed, 7, 0 if part == "train" else 1, index, attempt])
         try:
@@ -81,12 +97,18 @@ def make_record(part: Part, sources: Sources, index: int, seed: int, clip_s: flo
     raise MetricError(f"gsrm lessons: record {index}: 20 draws in a row could not be measured; are the speech folders really speech?")
 
 
-def true_answer(record: Record, findings: Findings, form: Form = "evidence", *, pitch: bool = True) -> Answer:
-    """What a perfect judge writes. pitch: whether it may speak of pitch."""
+def true_answer(
+    record: Record, findings: Findings, form: Form = "evidence", *, pitch: bool = True, rng: np.random.Generator | None = None
+) -> Answer:
+    """What a perfect judge writes. pitch: whether it may speak of pitch. rng: grades are then drawn, 3.3 as 3 in seven cases of
+    ten, so that a mean of many answers is right to less than a grade; None: they are rounded."""
     score = float(np.clip(round(record.score, 1), 1.0, 5.0))
     if form == "score":
         return Answer(score)
-    naturalness, sound = (int(np.clip(round(value), 1, 5)) for value in (record.naturalness, record.sound))
+    up = rng.random(2) if rng else (0.5, 0.5)
+    naturalness, sound = (
+        int(np.clip(np.floor(value + part), 1, 5)) for value, part in zip((record.naturalness, record.sound), up, strict=True)
+    )
     if form == "judgement":
         return Answer(score, naturalness, sound)
     sounds = [claim for claim in (clip_claim(findings, "noise"), vowel_claim(findings, VOICE, "missing") if pitch else None) if claim]
@@ -109,6 +131,16 @@ def true_answer(record: Record, findings: Findings, form: Form = "evidence", *, 
     )
 
 
+def varied(findings: Findings, rng: np.random.Generator) -> Findings:
+    """A table as another take of the clip might have it: measures one decile away now and then, some vowels not found. One table a
+    clip would be learned by heart."""
+    moved = findings.deciles + rng.choice([-1, 0, 1], size=len(findings.deciles), p=[0.12, 0.76, 0.12])
+    deciles = np.where(findings.deciles == NO_BIN, NO_BIN, np.clip(moved, 0, 9))
+    kept = rng.random(findings.vowels) < (0.93 if findings.vowels > 3 else 1.0)
+    unvoiced = int((findings.bins[kept, 0] == NO_BIN).sum())
+    return replace(findings, unvoiced=unvoiced, bins=findings.bins[kept], deciles=deciles)
+
+
 def record_line(record: Record) -> str:
     """The record as a line of JSON."""
     measured = record.measured
@@ -127,7 +159,7 @@ def record_from_line(line: str) -> Record:
     return Record(found, data["naturalness"], data["sound"], tuple(data["subjects"]), data["kind"], data["pesq"])
 
 
-def _draw(sources: Sources, rng: np.random.Generator, clip_s: float) -> Record:
+def _draw(sources: Sources, rng: np.random.Generator, clip_s: float) -> Take:
     rate_hz = sources.sample_rate_hz
     speech = sources.speech_crop(round(clip_s * rate_hz * rng.uniform(0.8, 1.0)), rng)
     flaw: Flaw | None = None
@@ -146,7 +178,8 @@ def _draw(sources: Sources, rng: np.random.Generator, clip_s: float) -> Record:
     subjects = [*(SUBJECTS[flaw.prosody] if flaw and severity >= AUDIBLE else ())]
     subjects += [subject for damage in degraded.damages if damage.severity >= AUDIBLE for subject in DAMAGE_SUBJECTS[damage.artefact]]
     told = f"{flaw.prosody} + {degraded.kind}" if flaw else degraded.kind
-    return Record(measure(degraded.audio, rate_hz), naturalness, labels.quality, tuple(dict.fromkeys(subjects)), told, pesq)
+    record = Record(measure(degraded.audio, rate_hz), naturalness, labels.quality, tuple(dict.fromkeys(subjects)), told, pesq)
+    return Take(record, degraded.audio, degraded.reference, labels)
 
 
 def _context(findings: Findings, *, pitch: bool) -> tuple[Claim, ...]:

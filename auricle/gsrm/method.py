@@ -1,6 +1,7 @@
 """How a checkpoint judges: the norms that its features are compared with, and the form of its answers. Written beside its weights."""
 
 from pathlib import Path
+from typing import Any
 
 from pydantic import Field, PositiveFloat, ValidationError
 
@@ -26,6 +27,11 @@ class Method(Config):
     """The longest stretch that is judged at once, in seconds; longer clips are judged in windows."""
     most_vowels: int = Field(default=40, ge=0, le=99)
     """Most vowels that have a line of their own in what is read; 0: only the shares of vowels in each bin are written down."""
+
+    @property
+    def shown(self) -> dict[str, Any]:
+        """What `rendering.rendered` is told."""
+        return {"pitch": self.pitch, "most_vowels": self.most_vowels, "measures": self.norms.measures}
 
     def save(self, folder: Path) -> None:
         """Write FILE into the folder."""

@@ -61,6 +61,11 @@ class Norms(Config):
     edges: dict[str, tuple[float, ...]]
     """Percentiles of every feature but pitch, after both normalisations; and deciles of the clip's measures."""
 
+    @property
+    def measures(self) -> tuple[str, ...]:
+        """Those of CLIP_MEASURES that were fitted: a checkpoint of an earlier version knows fewer."""
+        return tuple(name for name in CLIP_MEASURES if name in self.edges)
+
     def speaker(self, clips: Iterable[Measured]) -> Spread:
         """The spread of one talker's vowels, drawn towards the population's. Clips: all that is known of the talker."""
         values = np.concatenate([_raw(clip) for clip in clips])
@@ -95,10 +100,10 @@ class Norms(Config):
         return found
 
     def deciles(self, clip: Measured) -> Int64[np.ndarray, " measures"]:
-        """The decile, 0-9, of each of CLIP_MEASURES among the training clips; NO_BIN where it could not be measured."""
+        """The decile, 0-9, of each of CLIP_MEASURES among the training clips; NO_BIN where it could not be measured, or was not fitted."""
         return np.array(
             [
-                NO_BIN if not np.isfinite(value) else np.searchsorted(self.edges[name], value, side="right")
+                NO_BIN if not np.isfinite(value) or name not in self.edges else np.searchsorted(self.edges[name], value, side="right")
                 for name, value in zip(CLIP_MEASURES, clip.clip, strict=True)
             ],
             dtype=np.int64,

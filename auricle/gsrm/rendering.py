@@ -1,5 +1,6 @@
 """The features as text, for a language model that reads them, and what a model that has not learned to is told."""
 
+from collections.abc import Sequence
 from typing import Literal
 
 import numpy as np
@@ -26,15 +27,15 @@ _EXAMPLES: dict[Form, str] = {
 }
 
 
-def rendered(findings: Findings, *, pitch: bool = True, most_vowels: int = 40) -> str:
+def rendered(findings: Findings, *, pitch: bool = True, most_vowels: int = 40, measures: Sequence[str] = CLIP_MEASURES) -> str:
     """Counts, the clip's measures as words and deciles, the share of vowels in each bin, and a line of bins for each vowel (evenly chosen
     ones of more than `most_vowels`). What can be claimed stands here in the words of `evidence`, so that a reader need only quote."""
-    measures = [name for name in CLIP_MEASURES if pitch or name not in PITCH_SUBJECTS]
+    shown = [name for name in measures if pitch or name not in PITCH_SUBJECTS]
     features = [name for name in VOWEL_FEATURES if pitch or name not in PITCH_SUBJECTS]
     head = f"{findings.duration_s:.1f} s; speech {findings.speech_s:.1f} s; {findings.vowels} vowels"
     if pitch:
         head += f"; {findings.unvoiced} without voice"
-    lines = [head, "; ".join(_graded(findings, name) for name in measures)]
+    lines = [head, "; ".join(_graded(findings, name) for name in shown)]
     for subject in VOWEL_SUBJECTS:
         claims = [claim for word in SUBJECT_WORDS[subject] if (claim := vowel_claim(findings, subject, word))]
         if claims and (pitch or subject not in PITCH_SUBJECTS):
@@ -53,7 +54,9 @@ def rendered(findings: Findings, *, pitch: bool = True, most_vowels: int = 40) -
 
 _MEASURES = """noise is the level between words; clarity the ratio of harmonics to noise; brightness the share of high frequencies;
 depth and crispness how far low and high bands rise and fall; flutter how they jump; rate the vowels a second; melody, dynamics and rhythm
-the spread of pitch, intensity and duration over the vowels"""
+the spread of pitch, intensity and duration over the vowels; flatness how long the wave stays at its top; holes the gaps within speech;
+jumps the steepest rise of level; hiss how noise-like high frequencies are in speech; grain the same of low ones between words; voids the
+empty part of the spectrogram"""
 _FEATURES = f"""You are given acoustic features that were measured of it. The first line counts; the second gives each measure
 a word and its decile, 0 (least) to 9 (most), among ordinary and damaged speech: {_MEASURES}.
 Then each feature has a line with the share of vowels that is in each of its bins, and each vowel has a line: its pitch in Hz, its slope

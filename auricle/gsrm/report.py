@@ -1,6 +1,7 @@
-"""Measures a GSRM text judge on held-out records: other speakers, voices and noises than it learned from.
+"""Measures a GSRM judge on held-out records: other speakers, voices and noises than it learned from.
 
     python -m auricle.gsrm.report runs/gsrm --speech ... --noise ...
+    python -m auricle.gsrm.report runs/reasons/listener --way listen --speech ... --noise ...
 
 Agreement with the label, what was contradicted and why, what the spread is worth, whether the check can fail (the answers about one clip
 held against another's features), and direct regression of the same features (ridge, in closed form) as the baseline of the paper.
@@ -19,10 +20,13 @@ from jaxtyping import Float
 from auricle.gsrm.corpus import records
 from auricle.gsrm.features import CLIP_MEASURES
 from auricle.gsrm.findings import PITCH_SUBJECTS, SUBJECT_WORDS, VOWEL_SUBJECTS, Findings, findings_of
+from auricle.gsrm.heard import loud_take
 from auricle.gsrm.judge import GsrmJudge, GsrmOptions
 from auricle.gsrm.lessons import Record
+from auricle.gsrm.rendering import LISTENING
 from auricle.gsrm.samples import judged
 from auricle.judging.verdict import Failed, Scored
+from auricle.judging.vllm_engine import answer_messages
 from auricle.listeners.calibration import DatasetConfig
 from auricle.metrics.agreement import mean_absolute_error, pearson, spearman
 from auricle.metrics.intervals import statistic_interval
@@ -38,14 +42,20 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--held-out", type=int, default=200, help="held-out clips (default: 200)")
     parser.add_argument("--clips", type=int, default=0, help="training clips for the regression beside it; 0: leave it out")
     parser.add_argument("--samples", type=int, default=16, help="K (default: 16)")
+    parser.add_argument("--way", choices=("read", "listen"), default="read", help="whether it reads features or hears the clips")
     parser.add_argument("--processes", type=int, default=2, help="processes that make records")
     arguments = parser.parse_args(argv)
     data = DatasetConfig(
         speech=tuple(arguments.speech), noise=tuple(arguments.noise), clips=arguments.clips, held_out_clips=arguments.held_out
     )
-    held_out = records(data, "held-out", arguments.cache, processes=arguments.processes)
-    judge = GsrmJudge(GsrmOptions(model=str(arguments.checkpoint), samples=arguments.samples))
-    report = report_on(judge, held_out)
+    judge = GsrmJudge(GsrmOptions(model=str(arguments.checkpoint), samples=arguments.samples, way=arguments.way))
+    sounds: list[np.ndarray] | None = None
+    if arguments.way == "listen":
+        takes = [loud_take(data, "held-out", index) for index in range(arguments.held_out)]
+        held_out, sounds = [take.record for take in takes], [take.audio for take in takes]
+    else:
+        held_out = records(data, "held-out", arguments.cache, processes=arguments.processes)
+    report = report_on(judge, held_out, sounds, data.sample_rate_hz)
     judge.close()
     if arguments.clips:
         learned = records(data, "train", arguments.cache, processes=arguments.processes)
@@ -56,11 +66,17 @@ def main(argv: Sequence[str] | None = None) -> int:
     return 0
 
 
-def report_on(judge: GsrmJudge, held_out: Sequence[Record]) -> dict:
-    """All figures; shares are of clips, or of samples where the name says so."""
+def report_on(
+    judge: GsrmJudge, held_out: Sequence[Record], sounds: Sequence[np.ndarray] | None = None, sample_rate_hz: int = 16_000
+) -> dict:
+    """All figures; shares are of clips, or of samples where the name says so. sounds: of the records, for a judge that listens."""
     found = [findings_of(record.measured, judge.method.norms) for record in held_out]
     began = time.process_time()
-    texts = judge.answers([judge.reading(one) for one in found], list(range(len(found))))
+    if sounds is None:
+        asked = [judge.reading(one) for one in found]
+    else:
+        asked = [answer_messages(LISTENING, [sound], sample_rate_hz) for sound in sounds]
+    texts = judge.answers(asked, list(range(len(found))))
     cpu_s = time.process_time() - began
     verdicts = [judge.verdict(one, answers) for one, answers in zip(found, texts, strict=True)]
     form, check = judge.method.form, judge.options.check

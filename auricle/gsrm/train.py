@@ -25,26 +25,27 @@ from auricle.gsrm.answers import Answer, answer_text
 from auricle.gsrm.corpus import records
 from auricle.gsrm.drills import drills
 from auricle.gsrm.findings import Findings, findings_of
-from auricle.gsrm.lessons import Record, true_answer
+from auricle.gsrm.lessons import Record, true_answer, varied
 from auricle.gsrm.method import Method
 from auricle.gsrm.normalisation import fit_norms
 from auricle.gsrm.rendering import rendered
-from auricle.gsrm.text_model import Lesson, lesson_tokens, make_tokenizer, new_model, save_judge
+from auricle.gsrm.text_model import Lesson, answer_states, lesson_tokens, make_tokenizer, new_model, save_judge
 from auricle.listeners.calibration import DatasetConfig
-
-IGNORED = -100
 
 
 @dataclass(frozen=True)
 class Recipe:
-    """How it is trained. steps of `batch` lessons, the shorter and longer ones sorted into batches of about one length; drills: made-up
-    tables (see `drills`), and clips are repeated until there are as many lessons from them."""
+    """How it is trained. steps of `batch` lessons, the shorter and longer ones sorted into batches of about one length; versions: how often
+    a clip is written down, each time a little otherwise (see `lessons.varied`); drills: made-up tables (see `drills`); grade_weight: of the
+    tokens of judgement and score in the loss, where those of evidence have 1."""
 
-    steps: int = 1_500
+    steps: int = 1_200
     batch: int = 32
+    versions: int = 2
     drills: int = 6_000
+    grade_weight: float = 3.0
     learning_rate: float = 4e-3
-    width: int = 64
+    width: int = 96
     layers: int = 2
     heads: int = 4
     seed: int = 0
@@ -63,6 +64,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--no-pitch", action="store_true", help="leave pitch out of features and evidence")
     parser.add_argument("--most-vowels", type=int, default=0, help="vowels with a line of their own (default: 0, shares in words only)")
     parser.add_argument("--steps", type=int, default=Recipe.steps)
+    parser.add_argument("--width", type=int, default=Recipe.width)
     parser.add_argument("--seed", type=int, default=0, help="of weights and order")
     arguments = parser.parse_args(argv)
     torch.set_num_threads(1)
@@ -71,7 +73,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     began = time.process_time()
     norms = fit_norms([record.measured for record in learned])
     method = Method(norms=norms, form=arguments.form, pitch=not arguments.no_pitch, window_s=data.clip_s, most_vowels=arguments.most_vowels)
-    recipe = Recipe(steps=arguments.steps, seed=arguments.seed)
+    recipe = Recipe(steps=arguments.steps, width=arguments.width, seed=arguments.seed)
     model, tokenizer = train(learned, method, recipe)
     save_judge(arguments.output, model, tokenizer, method)
     size = sum(path.stat().st_size for path in arguments.output.iterdir())
@@ -80,10 +82,12 @@ def main(argv: Sequence[str] | None = None) -> int:
     return 0
 
 
-def pair(record: Record, method: Method) -> tuple[str, str]:
-    """The rendering that is asked and the answer that is true."""
+def pair(record: Record, method: Method, rng: np.random.Generator | None = None) -> tuple[str, str]:
+    """The rendering that is asked and the answer that is true. rng: of a version that is a little otherwise."""
     findings = findings_of(record.measured, method.norms)
-    return _texts(findings, true_answer(record, findings, method.form, pitch=method.pitch), method)
+    if rng is not None:
+        findings = varied(findings, rng)
+    return _texts(findings, true_answer(record, findings, method.form, pitch=method.pitch, rng=rng), method)
 
 
 def train(learned: Sequence[Record], method: Method, recipe: Recipe) -> tuple[LlamaForCausalLM, PreTrainedTokenizerFast]:
@@ -94,8 +98,7 @@ def train(learned: Sequence[Record], method: Method, recipe: Recipe) -> tuple[Ll
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, recipe.learning_rate, total_steps=recipe.steps, pct_start=0.08)
     rng = np.random.default_rng(recipe.seed)
     for step, rows in zip(range(recipe.steps), _batches(lessons, recipe, rng), strict=False):
-        input_ids, labels = _padded([lessons[row] for row in rows], tokenizer.pad_token_id)
-        loss = answer_loss(model, input_ids, labels)
+        loss = answer_loss(model, *_padded([lessons[row] for row in rows], tokenizer.pad_token_id, recipe.grade_weight))
         optimizer.zero_grad()
         loss.backward()
         nn.utils.clip_grad_norm_(model.parameters(), 1.0)
@@ -106,27 +109,29 @@ def train(learned: Sequence[Record], method: Method, recipe: Recipe) -> tuple[Ll
     return model.eval(), tokenizer
 
 
-def answer_loss(model: LlamaForCausalLM, input_ids: Tensor, labels: Tensor) -> Tensor:
-    """Cross entropy of the answers' tokens; the head is not computed where nothing is learned."""
-    hidden = model.model(input_ids=input_ids[:, :-1]).last_hidden_state
-    wanted = labels[:, 1:] != IGNORED
-    return nn.functional.cross_entropy(model.lm_head(hidden[wanted]), labels[:, 1:][wanted])
+def answer_loss(model: LlamaForCausalLM, input_ids: Tensor, weights: Tensor) -> Tensor:
+    """Weighted mean of the cross entropy of the answers' tokens; the head is not computed where nothing is learned (weight 0)."""
+    start = int((weights > 0).any(dim=0).nonzero()[0]) - 1
+    hidden, told, wanted = answer_states(model, input_ids[:, :-1], start), input_ids[:, start + 1 :], weights[:, start + 1 :]
+    losses = nn.functional.cross_entropy(model.lm_head(hidden[wanted > 0]), told[wanted > 0], reduction="none")
+    return (losses * wanted[wanted > 0]).sum() / wanted.sum()
 
 
 def _lessons(learned: Sequence[Record], method: Method, recipe: Recipe) -> tuple[list[Lesson], PreTrainedTokenizerFast]:
-    """As many lessons from clips as from drills, where there is evidence that can be quoted; and the tokenizer of all their texts."""
-    pairs = [pair(record, method) for record in learned]
+    """Lessons from clips, and from drills where there is evidence that can be quoted; and the tokenizer of all their texts."""
+    rng = np.random.default_rng([recipe.seed, 12])
+    pairs = [pair(record, method, rng) for _ in range(recipe.versions) for record in learned]
     quoting = drills(learned, recipe.drills, recipe.seed, pitch=method.pitch) if method.form == "evidence" else []
     made_up = [_texts(findings, answer, method) for findings, answer in quoting]
     tokenizer = make_tokenizer(text for both in pairs + made_up for text in both)
-    lessons = lesson_tokens(tokenizer, *zip(*pairs, strict=True)) * max(1, len(made_up) // len(pairs))
+    lessons = lesson_tokens(tokenizer, *zip(*pairs, strict=True))
     if made_up:
         lessons += lesson_tokens(tokenizer, *zip(*made_up, strict=True), quotes=True)
     return lessons, tokenizer
 
 
 def _texts(findings: Findings, answer: Answer, method: Method) -> tuple[str, str]:
-    return rendered(findings, pitch=method.pitch, most_vowels=method.most_vowels), answer_text(answer)
+    return rendered(findings, **method.shown), answer_text(answer)
 
 
 def _batches(lessons: Sequence[Lesson], recipe: Recipe, rng: np.random.Generator):
@@ -138,16 +143,16 @@ def _batches(lessons: Sequence[Lesson], recipe: Recipe, rng: np.random.Generator
         yield from (order[start : start + recipe.batch].tolist() for start in starts)
 
 
-def _padded(batch: Sequence[Lesson], pad_id: int) -> tuple[Tensor, Tensor]:
-    """Token ids padded on the right (causal attention never looks there), and labels of what is learned."""
+def _padded(batch: Sequence[Lesson], pad_id: int, grade_weight: float) -> tuple[Tensor, Tensor]:
+    """Token ids padded on the right (causal attention never looks there), and the weight of each in the loss."""
     longest = max(len(lesson.ids) for lesson in batch)
     input_ids = torch.full((len(batch), longest), pad_id)
-    labels = torch.full((len(batch), longest), IGNORED)
+    weights = torch.zeros((len(batch), longest))
     for row, lesson in enumerate(batch):
-        ids = torch.tensor(lesson.ids)
-        input_ids[row, : len(ids)] = ids
-        labels[row, : len(ids)] = torch.where(torch.tensor(lesson.learned), ids, IGNORED)
-    return input_ids, labels
+        input_ids[row, : len(lesson.ids)] = torch.tensor(lesson.ids)
+        weights[row, : len(lesson.ids)] = torch.tensor(lesson.learned, dtype=torch.float32)
+        weights[row, lesson.graded : len(lesson.ids)] *= grade_weight
+    return input_ids, weights
 
 
 def _told(done: int, total: int) -> None:

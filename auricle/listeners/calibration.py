@@ -12,7 +12,7 @@ from auricle.config import Config
 from auricle.listeners.pairs_config import PairsConfig
 from auricle.scenes.scene import Split
 
-CourseName = Literal["calibration", "questions", "dimensions", "artefacts"]
+CourseName = Literal["calibration", "questions", "dimensions", "artefacts", "evidence"]
 
 
 class ListenerConfig(Config):
@@ -156,7 +156,8 @@ class CalibrateConfig(Config):
     """What is taught, with the weight of each in the loss. calibration: describe, rate, name and place artefacts, compare. questions: the
     five tasks of SpeechQualityLLM (arXiv 2512.08238), which the judge `questions` asks. dimensions: a score from 1 to 5 on each of
     QualiSpeech's numeric aspects, as in the first stage of Calibration-Reasoning (arXiv 2603.10175). artefacts: the worst artefact and its
-    times, of every clip."""
+    times, of every clip. evidence: an evidence log, a judgement and a score (GSRM, arXiv 2602.13891), which the judge `gsrm` asks for with
+    `way = "listen"`; from clips of its own, as many as `data.clips`."""
     questions: PairsConfig = PairsConfig()
     """Which questions that course asks."""
     trainable: TrainableConfig = TrainableConfig()

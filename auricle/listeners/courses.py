@@ -7,6 +7,7 @@ from functools import partial
 import numpy as np
 
 from auricle.errors import ConfigError
+from auricle.gsrm.rendering import LISTENING
 from auricle.listeners.answers import artefact_text, score_text
 from auricle.listeners.calibration import CalibrateConfig
 from auricle.listeners.labels import Labels
@@ -15,6 +16,7 @@ from auricle.listeners.pairs import question_lessons
 from auricle.listeners.pairs_config import PairsConfig
 from auricle.listeners.quality import QUALISPEECH_ASPECTS, Quality, quality_of
 from auricle.listeners.questions import Question, random_question
+from auricle.listeners.reasoned import Reasoned
 from auricle.listeners.training import Course
 from auricle.listeners.turns import Exchange
 from auricle.listeners.wordings import WORDINGS
@@ -29,6 +31,7 @@ def courses_of(config: CalibrateConfig) -> dict[str, Course]:
         "questions": partial(_questions, config=config.questions),
         "dimensions": _dimensions,
         "artefacts": _artefacts,
+        "evidence": _evidence,
     }
     found: dict[str, Course] = {name: _weighted(known[name], weight) for name, weight in config.courses.items() if weight > 0}
     if not found:
@@ -82,6 +85,12 @@ def _artefacts(truths: Sequence[Truth], rng: np.random.Generator) -> list[Lesson
         if isinstance(truth, Labels)
     ]
     return [Lesson(tuple(exchanges), 1.0)] if exchanges else []
+
+
+def _evidence(truths: Sequence[Truth], rng: np.random.Generator) -> list[Lesson]:
+    """What a clip sounds like and why, of the clips whose answer is known."""
+    known = [(place, truth.answer) for place, truth in enumerate(truths) if isinstance(truth, Reasoned)]
+    return [Lesson(tuple(Exchange(LISTENING, answer, (place,)) for place, answer in known), 1.0)] if known else []
 
 
 def _weighted(course: Course, weight: float) -> Course:

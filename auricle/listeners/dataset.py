@@ -24,6 +24,7 @@ from auricle.listeners.degradations import degrade
 from auricle.listeners.features import HOP_SAMPLES, log_mels
 from auricle.listeners.labels import Damage, Labels, make_labels
 from auricle.listeners.quality import Quality
+from auricle.listeners.reasoned import Reasoned
 from auricle.listeners.sources import Part, Sources, find_sources
 from auricle.metrics.intrusive import pesq_wb
 
@@ -148,7 +149,9 @@ def read_set(folder: Path) -> ClipSet:
 def _truth(line: dict) -> Labels | Quality:
     if "rated" in line:
         return Quality(line["rated"]["scores"], line["rated"]["duration_s"], line["rated"]["spreads"])
-    return labels_from_dict(line["labels"])
+    labels = labels_from_dict(line["labels"])
+    answer = line["labels"].get("answer")
+    return labels if answer is None else Reasoned(labels.quality, labels.pesq, labels.dimensions, labels.damages, labels.duration_s, answer)
 
 
 def read_sets(folders: Sequence[Path]) -> "ClipSet | JoinedSets":

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from auricle.gsrm.features import Measured
+from auricle.gsrm.features import CLIP_MEASURES, Measured
 from auricle.gsrm.findings import Findings, findings_of
 from auricle.gsrm.normalisation import Norms, fit_norms
 from auricle.gsrm.nuclei import Vowel
@@ -26,7 +26,7 @@ def make_measured(seed: int, vowels: int = 12) -> Measured:
     )
     values[rng.random(vowels) < 0.1, :3] = np.nan
     places = tuple(Vowel(0.2 * k, 0.2 * k + values[k, 5], str(rng.choice(["open", "front", "back"]))) for k in range(vowels))
-    return Measured(3.0, 2.8, places, values, rng.normal(size=10))
+    return Measured(3.0, 2.8, places, values, rng.normal(size=len(CLIP_MEASURES)))
 
 
 @pytest.fixture(scope="session")

@@ -9,7 +9,7 @@ from auricle.gsrm.answers import parse_answer
 from auricle.gsrm.judge import SHIPPED, GsrmJudge, GsrmOptions, Window, _seed
 from auricle.gsrm.lessons import Record, record_from_line, record_line
 from auricle.gsrm.method import Method, load_method
-from auricle.gsrm.text_model import lesson_tokens, make_tokenizer, new_model, save_judge
+from auricle.gsrm.text_model import answer_states, lesson_tokens, make_tokenizer, new_model, save_judge
 from auricle.gsrm.train import Recipe, pair, train
 from auricle.judging.engine_options import EngineOptions
 from auricle.judging.judge import JudgeClip
@@ -38,6 +38,15 @@ def test_records_survive_the_disk(records):
     lines = [record_line(record) for record in records]
     assert [record_line(record_from_line(line)) for line in lines] == lines
     assert record_from_line(lines[0]).score == records[0].score
+
+
+def test_the_states_of_answers_are_those_of_the_whole_model(records, norms):
+    tokenizer = make_tokenizer(text for record in records for text in pair(record, Method(norms=norms)))
+    model = new_model(tokenizer, width=32, layers=2, heads=2, seed=0)
+    input_ids = torch.randint(len(tokenizer), (3, 40), generator=torch.Generator().manual_seed(0))
+    with torch.inference_mode():
+        whole = model.model(input_ids=input_ids).last_hidden_state
+        torch.testing.assert_close(answer_states(model, input_ids, 25), whole[:, 25:], rtol=1e-4, atol=1e-4)
 
 
 def test_training_lowers_the_loss_on_answers_alone(records, norms, tmp_path):

@@ -6,10 +6,11 @@ import numpy as np
 import pytest
 
 from auricle.errors import CheckpointError
-from auricle.gsrm.features import VOWEL_FEATURES, Measured
+from auricle.gsrm.features import CLIP_MEASURES, VOWEL_FEATURES, Measured
 from auricle.gsrm.findings import findings_of
 from auricle.gsrm.method import Method, load_method
 from auricle.gsrm.normalisation import NO_BIN, PITCH_WORDS, fit_norms
+from auricle.gsrm.rendering import rendered
 
 
 def _with_pitches(clip, pitches):
@@ -68,8 +69,20 @@ def test_a_method_is_read_as_it_was_written(tmp_path, norms):
 
 
 def test_a_clip_without_vowels_has_findings(measured, norms):
-    empty = Measured(1.0, 0.0, (), np.zeros((0, 6)), np.full(10, np.nan))
+    empty = Measured(1.0, 0.0, (), np.zeros((0, 6)), np.full(len(CLIP_MEASURES), np.nan))
     found = findings_of(empty, norms)
     assert found.vowels == 0
     assert np.isnan(found.share("duration", "low"))
     assert found.decile("noise") == NO_BIN
+
+
+def test_norms_of_fewer_measures_leave_the_others_out_of_what_is_read(measured, norms):
+    edges = {name: value for name, value in norms.edges.items() if name not in ("hiss", "voids")}
+    earlier = norms.model_copy(update={"edges": edges})
+    assert earlier.measures == tuple(name for name in CLIP_MEASURES if name not in ("hiss", "voids"))
+    found = findings_of(measured[0], earlier)
+    assert found.decile("hiss") == NO_BIN
+    assert found.decile("noise") == findings_of(measured[0], norms).decile("noise")
+    text = rendered(found, **Method(norms=earlier).shown)
+    assert "hiss" not in text
+    assert "flatness" in text
