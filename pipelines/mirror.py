@@ -19,9 +19,9 @@ from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
-from auricle.errors import StoreError
+from auricle.errors import AuricleError, StoreError
 from auricle.object_store import ObjectStore
-from pipelines.run_store import INDEX, Stored, new_token, plan_upload, read_index, read_record, write_record
+from pipelines.run_store import INDEX, Stored, new_token, plan_upload, read_index, read_record, stands, write_record
 from pipelines.settings import RunSettings
 
 if TYPE_CHECKING:
@@ -45,10 +45,9 @@ class RunMirror:
     """A context manager around a job; see the module's text. Only the driver of a job makes one, and one job at a time writes a run."""
 
     def __init__(self, folder: Path, uri: str, step: int, *, close_timeout_s: float) -> None:
-        """step: of the folder's last checkpoint; 0: none. Raises StoreError where the store is ahead of the folder, or does not answer."""
+        """step: of the folder's last checkpoint; 0: none. Raises StoreError where the store is ahead, or cannot be written."""
         self._folder, self._store, self._close_timeout_s = folder, ObjectStore(uri), close_timeout_s
-        self._step, self._stored_step = step, -1
-        self.uploading = {step}
+        self._step, self._putting, self._stored_step = step, step, -1
         self._known = self._what_is_there(step)
         self._wake, self._closing, self._given_up = threading.Event(), threading.Event(), threading.Event()
         self._told = False
@@ -62,9 +61,13 @@ class RunMirror:
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
         self.close()
 
+    @property
+    def uploading(self) -> set[int]:
+        """Steps whose checkpoints are still needed."""
+        return {self._step, self._putting}
+
     def publish(self, step: int) -> None:
         """The checkpoint of `step` is complete, and what was noted before it is written."""
-        self.uploading = self.uploading | {step}
         self._step = step
         self._wake.set()
 
@@ -82,7 +85,7 @@ class RunMirror:
 
     def put(self) -> None:
         """Bring the store up to the newest step published. Raises StoreError, or FileNotFoundError where a file went while it was put."""
-        step = self._step
+        self._putting = step = self._step
         upload = plan_upload(self._folder, step, self._known, new_token())
         if upload.puts or step != self._stored_step:
             for name, key in upload.puts.items():
@@ -93,7 +96,6 @@ class RunMirror:
             self._known, self._stored_step = dict(upload.files), step
             for key in gone:
                 self._store.remove(key)
-        self.uploading = {one for one in self.uploading if one > step}
 
     def _run(self) -> None:
         pause_s = EVERY_S
@@ -107,7 +109,7 @@ class RunMirror:
                 self.put()
             except FileNotFoundError:  # the run wrote on meanwhile, and pruned
                 pause_s = RETRY_S
-            except (StoreError, OSError) as error:
+            except (AuricleError, OSError) as error:
                 if not self._told:
                     logger.warning(_BEHIND.format(uri=self._store.uri, error=error, folder=self._folder))
                 self._told = True
@@ -117,7 +119,7 @@ class RunMirror:
                     return
 
     def _what_is_there(self, step: int) -> dict[str, Stored]:
-        """The files of the folder that the store's index lists. What is in no index, a broken upload, is removed."""
+        """The files of the folder that need not be put again. What is in no index, a broken upload, is removed."""
         uri, record = self._store.uri, read_record(self._folder, self._store.uri)
         listed: dict[str, Any] = {}
         if self._store.read(INDEX) is not None:
@@ -127,11 +129,13 @@ class RunMirror:
             if not record or stored > step:
                 what = f"as of step {stored}, {self._folder} is at step {step}" if record else f"that is not the one in {self._folder}"
                 raise StoreError(f"{uri} holds a run {what}. Go on with --resume {uri}, or give another place (--set run.store=URI)")
+        self._store.write("probe", b"")  # a bucket that is not there, or may not be written, is an error now and not a warning later
+        self._store.remove("probe")
         keys = {one["key"] for one in listed.values()}
         for key in [*self._store.keys("checkpoints"), *self._store.keys("ledger")]:
             if key not in keys:
                 self._store.remove(key)
-        return {name: one for name, one in record.items() if name in listed and listed[name]["key"] == one.key}
+        return {name: one for name, one in record.items() if stands(name) and name in listed and listed[name]["key"] == one.key}
 
 
 @contextmanager

@@ -22,7 +22,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from auricle.errors import ConfigError, StoreError
-from auricle.files import is_uri, replacing
+from auricle.files import is_plain_name, is_uri, replacing
 from auricle.ledger import part_range
 from auricle.object_store import ObjectStore
 
@@ -91,7 +91,7 @@ def plan_upload(folder: Path, step: int, known: Mapping[str, Stored], token: str
 def key_of(name: str, token: str) -> str:
     """The key of a file of the run. Those that stand for ever have the token in it: before the suffix, or behind the checkpoint's name."""
     parts = PurePosixPath(name).parts
-    if not _stands(name):
+    if not stands(name):
         return name
     if len(parts) == 2:
         return f"{parts[0]}/{PurePosixPath(name).stem}-{token}{PurePosixPath(name).suffix}"
@@ -122,9 +122,16 @@ def read_index(store: ObjectStore) -> dict[str, Any]:
         raise StoreError(f"{store.uri}: no run there (no {INDEX}); give the URI of a run, such as s3://BUCKET/runs/demo")
     try:
         index = json.loads(content)
-        return {"checkpoints": index["checkpoints"], "objects": {str(path): dict(one) for path, one in index["objects"].items()}}
-    except (ValueError, KeyError, TypeError) as error:
+        objects = {str(path): {"key": str(one["key"]), "size": int(one["size"])} for path, one in index["objects"].items()}
+        checkpoints = {str(name): {"step": int(one["step"]), **one} for name, one in index["checkpoints"].items()}
+        folders = [str(one["folder"]) for one in checkpoints.values()]
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise StoreError(f"{store.uri}/{INDEX}: cannot be read ({error!r})") from error
+    stray = [path for path in objects if PurePosixPath(path).is_absolute() or not path or ".." in PurePosixPath(path).parts]
+    stray += [name for name in checkpoints if name not in _POINTERS] + [name for name in folders if not is_plain_name(name)]
+    if stray or CONFIG not in objects:
+        raise StoreError(f"{store.uri}/{INDEX}: " + (f"{stray[0]!r} leads out of a run's folder" if stray else f"it lists no {CONFIG}"))
+    return {"checkpoints": checkpoints, "objects": objects}
 
 
 def fetch(store: ObjectStore, folder: Path, *, checkpoints: bool = True) -> Path:
@@ -135,8 +142,6 @@ def fetch(store: ObjectStore, folder: Path, *, checkpoints: bool = True) -> Path
     """
     index = read_index(store)
     objects: dict[str, dict[str, Any]] = index["objects"]
-    if stray := [path for path in objects if PurePosixPath(path).is_absolute() or ".." in PurePosixPath(path).parts]:
-        raise StoreError(f"{store.uri}/{INDEX} lists {stray[0]!r}, which leads out of the run's folder")
     known = read_record(folder, store.uri)
     if not known and (folder / CONFIG).exists():
         raise ConfigError(f"{folder} holds a run that is not the one at {store.uri}; let it be fetched elsewhere (--set run.folder=PATH)")
@@ -144,14 +149,14 @@ def fetch(store: ObjectStore, folder: Path, *, checkpoints: bool = True) -> Path
         (folder / name).unlink(missing_ok=True)
     _remove_others(folder, set(objects))
     files = {
-        name: _fetched(store, folder, name, one, known.get(name))
+        name: _fetched(store, folder, name, one, known)
         for name, one in objects.items()
         if name != CONFIG and (checkpoints or not name.startswith("checkpoints/"))
     }
     for name, record in index["checkpoints"].items():
         (folder / "checkpoints" / record["folder"]).mkdir(parents=True, exist_ok=True)
         _write(folder / name, json.dumps(record, indent=1))
-    files[CONFIG] = _fetched(store, folder, CONFIG, objects[CONFIG], None)
+    files[CONFIG] = _fetched(store, folder, CONFIG, objects[CONFIG], known)
     write_record(folder, store.uri, files)
     return folder
 
@@ -194,17 +199,19 @@ def _belongs(name: str, checkpoints: set[str], step: int) -> bool:
     return True
 
 
-def _stands(name: str) -> bool:
-    """Whether a file is written once, and never again under its name in the store."""
+def stands(name: str) -> bool:
+    """Whether a file is written once, and never again under its key in the store. The others are the books."""
     parts = PurePosixPath(name).parts
     return parts[0] in _ONCE and not (len(parts) == 2 and name.endswith(".json"))
 
 
-def _fetched(store: ObjectStore, folder: Path, name: str, listed: Mapping[str, Any], has: Stored | None) -> Stored:
-    """The file in place: left where it is the object already. A book may have grown since the index was put."""
-    target = folder / name
-    if has is None or has.key != listed["key"] or not target.is_file() or state_of(target) != (has.size, has.mtime_ns):
-        store.download(listed["key"], target, listed["size"] if _stands(name) else None)
+def _fetched(store: ObjectStore, folder: Path, name: str, listed: Mapping[str, Any], known: Mapping[str, Stored]) -> Stored:
+    """The file in place: left where it is the object already. Books are always fetched: others may have written on under the same key."""
+    target, has = folder / name, known.get(name)
+    if not stands(name):
+        store.download(listed["key"], target)
+    elif has is None or has.key != listed["key"] or not target.is_file() or state_of(target) != (has.size, has.mtime_ns):
+        store.download(listed["key"], target, listed["size"])
     return Stored(listed["key"], *state_of(target))
 
 

@@ -137,10 +137,11 @@ def test_a_store_that_fails_for_a_while_is_told_once_and_gets_everything(
         if next(faults) < 3:
             raise OSError("slow down")
 
-    monkeypatch.setattr(BucketFileSystem, "before_put", staticmethod(fail))
     monkeypatch.setattr(mirror, "RETRY_S", 0.01)
     go_on(run, 5, "first")
-    with caplog.at_level(logging.WARNING, "auricle.mirror"), RunMirror(run.path, URI, 0, close_timeout_s=60) as kept:
+    kept = RunMirror(run.path, URI, 0, close_timeout_s=60)
+    monkeypatch.setattr(BucketFileSystem, "before_put", staticmethod(fail))
+    with caplog.at_level(logging.WARNING, "auricle.mirror"), kept:
         kept.publish(5)
     assert [record.getMessage().count("slow down") for record in caplog.records] == [1]
     assert contents(RunFolder.open(fetch_to(tmp_path / "there"))) == contents(run)
@@ -154,13 +155,16 @@ def test_a_store_that_never_answers_costs_no_run_and_is_said(
     def fail() -> None:
         raise OSError("no such bucket")
 
-    monkeypatch.setattr(BucketFileSystem, "before_put", staticmethod(fail))
     monkeypatch.setattr(mirror, "RETRY_S", 0.01)
     go_on(run, 5, "first")
-    with RunMirror(run.path, URI, 5, close_timeout_s=0.2) as kept:
+    kept = RunMirror(run.path, URI, 5, close_timeout_s=0.2)
+    monkeypatch.setattr(BucketFileSystem, "before_put", staticmethod(fail))
+    with kept:
         pass
     kept._thread.join(30)
     assert "Go on from the folder" in caplog.records[-1].getMessage()
+    with pytest.raises(StoreError, match="no such bucket"):  # before a job begins it is an error
+        RunMirror(run.path, URI, 5, close_timeout_s=0.2)
 
 
 def test_runs_are_never_overwritten_nor_set_back(tmp_path: Path) -> None:
@@ -187,30 +191,37 @@ def test_what_a_machine_has_already_is_not_fetched_again_and_what_is_not_the_run
     put(here, 5)
     there = RunFolder.open(fetch_to(tmp_path / "there"))
     weights = there.path / "checkpoints" / "step-000005" / "engine" / "rank0.pt"
-    before = weights.stat().st_ino
+    assert weights.exists()
     go_on(there, 10, "lost when its machine died")
     go_on(here, 10, "first")
     put(here, 10)
     fetch_to(tmp_path / "there")
     assert contents(there) == contents(here)
     assert not weights.exists()  # as in the store: one checkpoint, and the best
-    go_on(here, 15, "first")
+    here.event("something", 10)
+    put(here, 10)
     before = (there.path / "checkpoints" / "step-000010" / "engine" / "rank0.pt").stat().st_ino
     fetch_to(tmp_path / "there")
     assert (there.path / "checkpoints" / "step-000010" / "engine" / "rank0.pt").stat().st_ino == before
+    assert [record["event"] for record in there.lines("events.jsonl")] == ["something"]  # a book, under the key it always had
 
 
 def test_an_index_leads_nowhere_else(tmp_path: Path) -> None:
     here = new_run(tmp_path / "here")
-    put(here, 0)
-    index = json.loads(ObjectStore(URI).read(INDEX) or b"")
-    index["objects"]["../stray"] = {"key": "config.toml", "size": 1}
-    ObjectStore(URI).write(INDEX, json.dumps(index).encode())
-    with pytest.raises(StoreError, match="leads out of"):
-        fetch_to(tmp_path / "there")
-    ObjectStore(URI).write(INDEX, b"[")
-    with pytest.raises(StoreError, match="cannot be read"):
-        fetch_to(tmp_path / "there")
+    go_on(here, 5, "first")
+    put(here, 5)
+    good = (ObjectStore(URI).read(INDEX) or b"").decode()
+    stray = ('"checkpoints/last.json": {', '"../last.json": {'), ('"folder": "step-000005"', '"folder": "../../step"')
+    for before, after in (*stray, ('"config.toml": {', '"/etc/config.toml": {'), ('"config.toml": {', '"../../config.toml": {')):
+        assert before in good
+        ObjectStore(URI).write(INDEX, good.replace(before, after).encode())
+        with pytest.raises(StoreError, match="leads out of"):
+            fetch_to(tmp_path / "there")
+    for content in ("[", "[]", "{}", good.replace('"size": ', '"sise": '), good.replace('"config.toml"', '"another.toml"')):
+        ObjectStore(URI).write(INDEX, content.encode())
+        with pytest.raises(StoreError, match=f"{INDEX}: "):
+            fetch_to(tmp_path / "there")
+    assert not (tmp_path / "there").exists()
 
 
 @pytest.mark.parametrize("scheme", ["bucket://b/runs", "file://{folder}/shared"])
