@@ -3,6 +3,8 @@
 Invariants:
 - At most `loaded` judges are loaded in a replica; to make room, the one that was not asked for longest goes (Serve's model multiplexing).
 - A judge that has to go finishes the calls it is at first, so no call is lost; those that come later load it again, here or elsewhere.
+- It is gone before the next one is built, so that a process never holds more than `loaded`.
+- The time that loading takes is told apart, and is not counted in a judge's deadline.
 - Calls to one judge are judged one after the other, in the judge's own thread; calls to two loaded judges at once.
 
     Panel --model_id--> replica that has it, or has room --not loaded--> (least recently used one closes) --build--> judge --> verdicts
@@ -11,6 +13,8 @@ Invariants:
 import asyncio
 import gc
 import threading
+from collections.abc import AsyncIterator, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 from ray import serve
@@ -32,16 +36,21 @@ class Tenant:
         self._calls = 0
         self._patience_s = HANG_FACTOR * JudgeConfig.model_validate(config).deadline_s
 
-    async def judge(self, clips: list[JudgeClip]) -> Reply:
-        """Its verdicts. The first line runs before the event loop could put it away."""
+    @contextmanager
+    def kept(self) -> Iterator[None]:
+        """Within it, the judge is not put away. To be entered before the event loop could do that."""
         self._calls += 1
         self._idle.clear()
         try:
-            return await self._host.judge_apart(clips)
+            yield
         finally:
             self._calls -= 1
             if not self._calls:
                 self._idle.set()
+
+    async def judge(self, clips: list[JudgeClip]) -> Reply:
+        """Its verdicts."""
+        return await self._host.judge_apart(clips)
 
     def check_health(self) -> None:
         """Raises JudgeError where it hangs, or can judge no more."""
@@ -51,7 +60,6 @@ class Tenant:
         if hasattr(self, "_closing") and self._closing.acquire(blocking=False):  # once; and not of a judge that could not be built
             self._idle.wait(self._patience_s)
             self._host.close()
-            gc.collect()  # what an engine holds on a GPU hangs in cycles
 
 
 @serve.deployment(health_check_period_s=5, health_check_timeout_s=30, graceful_shutdown_timeout_s=5)
@@ -62,19 +70,23 @@ class JudgePool:
         self._tenants: dict[str, Tenant] = {}
 
         async def load(name: str) -> Tenant:
-            tenant = await asyncio.to_thread(Tenant, configs[name])
-            self._tenants[name] = tenant
-            while len(self._tenants) > loaded:  # those put away are no concern of the health check any more
+            # Serve has put away the one that was not asked for longest; what still holds it here would keep its model in memory.
+            while len(self._tenants) >= loaded:
                 self._tenants.pop(next(iter(self._tenants)))
+            await asyncio.to_thread(gc.collect)  # what an engine or a model holds on a GPU hangs in cycles
+            self._tenants[name] = tenant = await asyncio.to_thread(Tenant, configs[name])
             return tenant
 
         self._tenant = serve.multiplexed(max_num_models_per_replica=loaded)(load)
 
-    async def judge(self, name: str, clips: list[JudgeClip]) -> Reply:
-        """One verdict a clip of the judge called `name`."""
+    async def judge(self, name: str, clips: list[JudgeClip]) -> AsyncIterator[Reply | None]:
+        """Of the judge called `name`: None once it is loaded, then its reply."""
         tenant = await self._tenant(name)
-        self._tenants[name] = self._tenants.pop(name, tenant)  # newest last, as Serve's own table
-        return await tenant.judge(clips)
+        if name in self._tenants:
+            self._tenants[name] = self._tenants.pop(name)  # newest last, as Serve's own table
+        with tenant.kept():
+            yield None
+            yield await tenant.judge(clips)
 
     def check_health(self) -> None:
         """Called by Serve. Raises where this replica has to be replaced."""

@@ -10,7 +10,7 @@ Invariants:
   raised is the replica's death or a full queue, and `ServeBench` makes JudgeUnavailableError of them.
 - A replica whose judge hangs, or says that it can judge no more, fails its health check: Serve starts another.
 
-    Panel --block--> queue of a replica --several blocks--> judge (its thread) --verdicts--> each Panel call
+    Panel --block--> CallQueue --> queue of a replica --several blocks--> judge (its thread) --verdicts--> each Panel call
 """
 
 import asyncio
@@ -21,13 +21,15 @@ from typing import Any
 
 from ray import serve
 from ray.exceptions import RayActorError, RayTaskError, WorkerCrashedError
-from ray.serve.config import AutoscalingConfig
+from ray.serve.config import AutoscalingConfig, AutoscalingPolicy
 from ray.serve.exceptions import RayServeException
 from ray.serve.handle import DeploymentHandle
 
 from actors.judge_usage import Replies, Reply, Worked
 from actors.pulse import own_pulse
 from auricle.errors import JudgeError, JudgeUnavailableError
+from auricle.judging.call_queue import CallQueue
+from auricle.judging.deadline import Deadline
 from auricle.judging.judge import Identity, Judge, JudgeClip, judge_each, judge_safely
 from auricle.judging.panel import JudgeConfig, SharedPoolConfig
 from auricle.judging.registry import build_judge
@@ -38,6 +40,8 @@ from auricle.usage import Usage, UsageMeter
 HANG_FACTOR = 3.0
 """A batch that takes longer than so many deadlines counts as hanging."""
 MAX_ONGOING = 64
+GRACE_S = 60.0
+"""How long a process of a pool that shrinks may go on with its calls; then they are repeated elsewhere."""
 
 
 @serve.deployment(max_ongoing_requests=MAX_ONGOING, health_check_period_s=5, health_check_timeout_s=30, graceful_shutdown_timeout_s=5)
@@ -117,27 +121,50 @@ def own_app() -> str:
 
 
 class ServeBench:
-    """`sitting.Bench` over a deployment's handle; `model` is the judge's name where it lives in a shared pool."""
+    """`sitting.Bench` over a deployment's handle, behind the queue of its pool."""
 
-    def __init__(self, handle: DeploymentHandle, model: str = "") -> None:
-        # Serve leads a call to a process in which the model is loaded already, where there is one.
-        self._judge = handle.options(multiplexed_model_id=model).judge if model else handle.judge
-        self._leading = (model,) if model else ()
+    def __init__(self, handle: DeploymentHandle, queue: CallQueue) -> None:
+        self._handle, self._queue = handle, queue
         self._replies = Replies()
 
-    async def judge(self, clips: list[JudgeClip]) -> tuple[list[Verdict], Identity]:
+    async def judge(self, clips: list[JudgeClip], deadline: Deadline) -> tuple[list[Verdict], Identity]:
         """See `sitting.Bench`."""
         began = time.monotonic()
-        try:
-            return self._replies.take(await self._judge.remote(*self._leading, clips), began)
-        except RayTaskError as error:
-            raise JudgeUnavailableError(f"{type(error).__name__}: {error.cause}") from error
-        except (RayActorError, WorkerCrashedError, RayServeException) as error:
-            raise JudgeUnavailableError(_first_line(error)) from error
+        if self._queue.asleep:
+            with deadline.paused():
+                await self._queue.awake()
+        async with self._queue.place():
+            try:
+                return self._replies.take(await self._call(clips, deadline), began)
+            except RayTaskError as error:
+                raise JudgeUnavailableError(f"{type(error).__name__}: {error.cause}") from error
+            except (RayActorError, WorkerCrashedError, RayServeException) as error:
+                raise JudgeUnavailableError(_first_line(error)) from error
+
+    async def _call(self, clips: list[JudgeClip], deadline: Deadline) -> Reply:
+        return await self._handle.judge.remote(clips)
 
     def usages(self, judge: str) -> list[Usage]:
         """Of each of the judge's processes that answered lately."""
         return self._replies.usages(judge)
+
+
+class SharedBench(ServeBench):
+    """The same for a judge in a shared pool, which may have to be loaded first: the deadline's clock stands still until it is."""
+
+    def __init__(self, handle: DeploymentHandle, queue: CallQueue, name: str) -> None:
+        # Serve leads a call to a process in which the model is loaded already, where there is one.
+        super().__init__(handle.options(multiplexed_model_id=name, stream=True), queue)
+        self._name = name
+
+    async def _call(self, clips: list[JudgeClip], deadline: Deadline) -> Reply:
+        answers = self._handle.judge.remote(self._name, clips)
+        with deadline.paused():
+            await anext(answers)  # said once it is loaded
+        answer = await anext(answers)
+        async for _ in answers:  # to its end, so that Serve knows that the call is over
+            pass
+        return answer
 
 
 def judge_deployment(config: JudgeConfig) -> serve.Application:
@@ -157,11 +184,14 @@ def pool_options(config: JudgeConfig | SharedPoolConfig) -> dict[str, Any]:
         options["autoscaling_config"] = AutoscalingConfig(
             min_replicas=config.min_replicas,
             max_replicas=config.max_replicas,
-            target_ongoing_requests=2,
-            upscale_delay_s=2,
-            downscale_delay_s=30,
-            look_back_period_s=4,
+            policy=AutoscalingPolicy(policy_function="actors.pool_policy:QueueAgePolicy"),
+            # The delays are the policy's own (ScalingConfig).
+            upscale_delay_s=0,
+            downscale_delay_s=0,
+            downscale_to_zero_delay_s=0,
         )
+        # A process that is taken away finishes the calls that it has in hand.
+        options["graceful_shutdown_timeout_s"] = GRACE_S
     else:
         options["num_replicas"] = config.max_replicas
     return options

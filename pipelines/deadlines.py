@@ -1,6 +1,7 @@
 """Deadlines lie inside one another, so that the innermost one fires first and says what really hangs.
 
-    judges (reader after the read one) < reward.timeout_s < finetune.step_timeout_s < rollout.gate_timeout_s, learner_pool.call_timeout_s
+    judges (reader after the read one; waking) < reward.timeout_s < finetune.step_timeout_s < rollout.gate_timeout_s,
+                                                                                              learner_pool.call_timeout_s
                                          finetune.call_timeout_s < finetune.step_timeout_s
     reward.timeout_s x the guard's blocks < guard.timeout_s
     reason.call_timeout_s < reason.step_timeout_s < reason.answers.gate_timeout_s, learner_pool.call_timeout_s
@@ -22,7 +23,13 @@ def check_deadlines(settings: Settings) -> None:
     block = ("reward.timeout_s", settings.reward.timeout_s)
     blocks = math.ceil(settings.guard.scenes / settings.panel.block_clips)
     ladder = (
-        (("the longest of panel.judges' deadline_s (a reader's with that of the judge it reads)", settings.panel.longest_s), block),
+        (
+            (
+                "the longest of panel.judges' deadline_s (a reader's with that of the judge it reads; with wake_timeout_s)",
+                settings.panel.longest_s,
+            ),
+            block,
+        ),
         (block, step),
         (
             (f"reward.timeout_s x {blocks} blocks (guard.scenes / the smallest batch_size)", blocks * settings.reward.timeout_s),

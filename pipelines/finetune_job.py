@@ -10,7 +10,7 @@ from ray.exceptions import RayError
 from ray.serve.exceptions import RayServeException
 from ray.serve.handle import DeploymentHandle
 
-from actors.panel import start_panel, stop_panel
+from actors.panel import join_panel, start_panel, stop_panel
 from auricle.enhancers.assets import default_enhancer
 from auricle.errors import AuricleError, DeadlineError
 from auricle.judging.exact import exact_panel
@@ -21,43 +21,72 @@ from pipelines.finetune_check import check_before_the_run
 from pipelines.finetune_recipe import enhancer_recipe
 from pipelines.finetune_samples import write_samples
 from pipelines.finetune_scenes import FinetuneScenes
+from pipelines.pool_watch import PoolWatch
 from pipelines.recipe import Recipe
 from pipelines.report import build_report
 from pipelines.reporting.publish import publish_run
 from pipelines.run_folder import RunFolder
+from pipelines.scaling import scale_event
 from pipelines.settings import Settings
 from pipelines.stream_job import Outcome, StreamJob
 from pipelines.tracking import Tracker
 
 
 class FinetuneJob(StreamJob):
-    """A context manager: on entry the panel starts and the pretrained enhancer is measured; on exit the panel stops."""
+    """A context manager: on entry the panel starts and the pretrained enhancer is measured; on exit the panel stops.
+
+    With `panel.app` it joins a panel that is up, and leaves it running.
+    """
 
     section = "finetune"
 
     def __init__(self, settings: Settings, run: RunFolder, scenes: FinetuneScenes, tracker: Tracker, display: Display) -> None:
         self.scenes = scenes
         self.enhancer_folder = str((settings.finetune.enhancer or default_enhancer()).absolute())
-        # A name of its own: two jobs on one cluster must not judge with each other's judges.
-        self._panel_app = f"panel-{settings.run.name}-{uuid.uuid4().hex[:8]}"
+        # A name of its own: two jobs on one cluster must not judge with each other's judges, unless they are told to.
+        self._panel_app = settings.panel.app or f"panel-{settings.run.name}-{uuid.uuid4().hex[:8]}"
+        self._pools: PoolWatch | None = None
         super().__init__(settings, settings.finetune, run, tracker, display, settings)
 
     def __enter__(self) -> Self:
         self.display.phase("starting the judges")
         try:
-            panel = self.settings.panel
-            handle = start_panel(exact_panel(panel) if self.settings.staleness.exact_staleness else panel, app_name=self._panel_app)
+            handle = self._seat_panel()
+            self._pools = PoolWatch(handle).start()
             self._check_judges(handle)
             self._guard.start(self.scenes.dev, self.enhancer_folder, self._panel_app)
         except BaseException:
-            stop_panel(app_name=self._panel_app)
+            self._leave_panel()
             raise
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
         if self._phase is not None:
             self._phase.close()
-        stop_panel(app_name=self._panel_app)
+        self._leave_panel()
+
+    def _seat_panel(self) -> DeploymentHandle:
+        """A panel of this run's own, or the one that `panel.app` names."""
+        panel = self.settings.panel
+        panel = exact_panel(panel) if self.settings.staleness.exact_staleness else panel
+        return (join_panel if panel.app else start_panel)(panel, app_name=self._panel_app)
+
+    def _leave_panel(self) -> None:
+        if self._pools is not None:
+            self._pools.stop()
+            self.watch()
+        if not self.settings.panel.app:
+            stop_panel(app_name=self._panel_app)
+
+    def watch(self) -> None:
+        """See `StreamJob.watch`: what was scaled goes into scaling.jsonl, and is told."""
+        for event in self._pools.events() if self._pools else ():
+            self.run.append("scaling.jsonl", event)
+            self.note(f"pool {scale_event(event).sentence()}")
+
+    def figures(self) -> dict[str, float]:
+        """See `StreamJob.figures`: each pool's processes and queue."""
+        return self._pools.figures() if self._pools else {}
 
     def workers(self) -> Mapping[str, int]:
         """See `StreamJob.workers`; the reward pool's are the blocks that may be at the panel at once."""
@@ -87,7 +116,7 @@ class FinetuneJob(StreamJob):
     def _check_judges(self, handle: DeploymentHandle) -> None:
         """Refuse judges that are not fit to reward anything (`finetune_check`)."""
         self.display.phase("checking the judges")
-        deadline_s = 2 * max(judge.deadline_s for judge in self.settings.panel.judges)
+        deadline_s = 2 * self.settings.panel.longest_s
 
         def ask(requests: list[dict[str, Any]]) -> list[dict[str, dict[str, Any]]]:
             try:

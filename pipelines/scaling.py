@@ -65,19 +65,20 @@ def parsed(text: str) -> list[ScaleEvent]:
     events = []
     for line in text.splitlines():
         try:
-            events.append(_event(json.loads(line)))
+            events.append(scale_event(json.loads(line)))
         except (ValueError, KeyError, TypeError, AttributeError):
             continue
     return events
 
 
-def _event(record: Mapping[str, Any]) -> ScaleEvent:
+def scale_event(record: Mapping[str, Any]) -> ScaleEvent:
+    """Of a line of scaling.jsonl (`pipelines.pool_watch` says what is in it). Raises KeyError, TypeError, ValueError where it is none."""
     age, depth = record.get("queue_age_s"), record.get("queue_depth")
     return ScaleEvent(
         time_s=float(record["time_s"]),
         pool=str(record["pool"]),
-        from_size=int(record["from"]),
-        to_size=int(record["to"]),
+        from_size=int(record["from_replicas"]),
+        to_size=int(record["to_replicas"]),
         reason=str(record.get("reason", "")),
         queue_age_s=None if age is None else float(age),
         queue_depth=None if depth is None else float(depth),

@@ -73,6 +73,13 @@ class StreamJob(ABC):
     def on_step(self, step: int, metrics: Mapping[str, float]) -> None:  # noqa: B027 - not every job looks at the steps
         """After every learner step."""
 
+    def watch(self) -> None:  # noqa: B027 - not every job has more to look after
+        """About every second while a phase runs."""
+
+    def figures(self) -> dict[str, float]:
+        """What the job itself adds to the metrics of a step."""
+        return {}
+
     def checkpoint_step(self) -> int:
         """The step of the last checkpoint; 0 before the first."""
         checkpoint = self.run.last_checkpoint()
@@ -120,6 +127,7 @@ class StreamJob(ABC):
                 for message in phase.messages(timeout_s=1.0):
                     self._take(message)
                 self._guard.collect()
+                self.watch()
                 self._check_time()
         finally:
             # What was finished before a rank broke is told and measured all the same.
@@ -136,7 +144,7 @@ class StreamJob(ABC):
             if message.step % self.guard_settings.guard.every == 0 or message.step >= self.size.steps:
                 self._guard.measure(message.step, Path(message.folder))
             return
-        metrics = self._metrics.add(message, self._scaling.new())
+        metrics = self._metrics.add(message, self._scaling.new()) | self.figures()
         self.run.append("metrics.jsonl", {"step": message.step, "time_s": message.time_s, "metrics": metrics})
         self.tracker.log_metrics(message.step, metrics)
         self._gauges.set(metrics)

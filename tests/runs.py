@@ -65,7 +65,15 @@ def write_run(
             "after": {"description": WORDS[1], "expected": 3.9},
         }
         write_sample(run.path, f"S{number:05d}", clips, RATE_HZ, said, about="-5 dB, babble")
-    grown = {"time_s": 1.7e9 + steps, "pool": "listener", "from": 1, "to": 2, "reason": "calls wait", "queue_age_s": 2.5, "queue_depth": 3}
+    grown = {
+        "time_s": 1.7e9 + steps,
+        "pool": "listener",
+        "from_replicas": 1,
+        "to_replicas": 2,
+        "reason": "calls wait",
+        "queue_age_s": 2.5,
+        "queue_depth": 3,
+    }
     run.append("scaling.jsonl", grown)
     run.event("a rollout actor died and was replaced", steps // 3)
     if guard_stop:

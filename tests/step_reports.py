@@ -27,6 +27,7 @@ def sums_of(latencies: Any = (0.5,), **more: float) -> dict[str, float]:
         "judged": 7.0,
         "trained": 6.0,
         "retries": 1.0,
+        "dropped/timeout": 2.0,
         "judge/ear/verdicts": 8.0,
         "judge/ear/retries": 2.0,
         "part/ear": 21.0,
@@ -41,8 +42,7 @@ def sums_of(latencies: Any = (0.5,), **more: float) -> dict[str, float]:
 
 def report(step: int, time_s: float, usages: Any = (), metrics: Any = None, **sums: Any) -> StepReport:
     """A step's report."""
-    metrics = {"reward": 3.0, "dropped_timeout": 2.0} | (metrics or {})
-    return StepReport(step, time_s, metrics, sums_of(**sums), {"issued": 40}, usages=tuple(usages))
+    return StepReport(step, time_s, {"reward": 3.0} | (metrics or {}), sums_of(**sums), {"issued": 40}, usages=tuple(usages))
 
 
 def usage(pool: str, key: str, time_s: float, **more: Any) -> Usage:

@@ -5,7 +5,15 @@ from pathlib import Path
 
 from pipelines.scaling import NAME, ScaleEvents, read_scaling
 
-EVENT = {"time_s": 5.0, "pool": "rollout", "from": 1, "to": 2, "reason": "rows are waited for", "queue_age_s": 0.0, "queue_depth": 3}
+EVENT = {
+    "time_s": 5.0,
+    "pool": "rollout",
+    "from_replicas": 1,
+    "to_replicas": 2,
+    "reason": "rows are waited for",
+    "queue_age_s": 0.0,
+    "queue_depth": 3,
+}
 
 
 def test_each_event_is_told_once_and_a_half_written_line_later(tmp_path: Path) -> None:

@@ -120,7 +120,15 @@ def test_pools_judges_failures_and_scalings_are_shown_in_narrow_lines(run: RunFo
     now_s = time.time()
     for step in range(3):
         run.append("metrics.jsonl", {"step": step, "time_s": now_s, "metrics": wide_metrics(step)})
-    event = {"time_s": now_s, "pool": "listener", "from": 2, "to": 4, "reason": "blocks wait", "queue_age_s": 40.0, "queue_depth": 12}
+    event = {
+        "time_s": now_s,
+        "pool": "listener",
+        "from_replicas": 2,
+        "to_replicas": 4,
+        "reason": "blocks wait",
+        "queue_age_s": 40.0,
+        "queue_depth": 12,
+    }
     run.append("scaling.jsonl", event)
     run.event("a sentence that goes on and on " * 8, 3)
     (run.path / "frameworks.log").write_text("a warning\n")

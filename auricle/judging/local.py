@@ -6,6 +6,7 @@ from concurrent.futures import ThreadPoolExecutor
 from types import TracebackType
 from typing import Any
 
+from auricle.judging.deadline import Deadline
 from auricle.judging.judge import Choice, Identity, Judge, JudgeClip, judge_each, judge_safely
 from auricle.judging.panel import JudgeConfig, PanelConfig
 from auricle.judging.registry import build_judge
@@ -25,7 +26,7 @@ class LocalBench:
         self._threads = ThreadPoolExecutor(more + 1, thread_name_prefix=f"judge-{config.name}") if more else self._thread
         self._how = judge_each if config.alone else judge_safely
 
-    async def judge(self, clips: list[JudgeClip]) -> tuple[list[Verdict], Identity]:
+    async def judge(self, clips: list[JudgeClip], deadline: Deadline) -> tuple[list[Verdict], Identity]:
         """See `sitting.Bench`. A call that passed its deadline runs to its end in the thread; what it says then is not used."""
         verdicts = await asyncio.get_running_loop().run_in_executor(self._threads, self._how, self._judge, clips)
         return verdicts, self._judge.identity

@@ -12,6 +12,7 @@ from jaxtyping import Float32
 from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt, model_validator
 
 from auricle.config import Config
+from auricle.judging.scaling import ScalingConfig
 from auricle.judging.verdict import Span
 
 SCORE = "score"
@@ -23,7 +24,7 @@ class SharedPoolConfig(Config):
     """Processes in which several judges live: several models on few GPUs, each loaded when it is first asked for (Serve's multiplexing).
     For classifiers and metrics: engines of vLLM share state in their process."""
 
-    OF_A_POOL: ClassVar[tuple[str, ...]] = ("min_replicas", "max_replicas", "num_cpus", "num_gpus", "resources")
+    OF_A_POOL: ClassVar[tuple[str, ...]] = ("min_replicas", "max_replicas", "scaling", "num_cpus", "num_gpus", "resources")
     """Settings that a judge leaves to its pool."""
 
     name: str = Field(pattern=r"^[A-Za-z][A-Za-z0-9_-]*$")
@@ -31,9 +32,11 @@ class SharedPoolConfig(Config):
     loaded: PositiveInt = 1
     """Most judges loaded in one process at a time; the one that was not asked for longest makes room for another."""
     min_replicas: NonNegativeInt = 1
-    """Fewest processes."""
+    """Fewest processes; with 0 the pool sleeps while nothing waits."""
     max_replicas: PositiveInt = 1
-    """Most processes; above min_replicas the pool grows and shrinks with the load."""
+    """Most processes; above min_replicas the pool grows and shrinks as `scaling` says."""
+    scaling: ScalingConfig = ScalingConfig()
+    """When it grows and shrinks: by how long blocks wait."""
     num_cpus: NonNegativeFloat = 0.1
     """Logical CPUs of one process."""
     num_gpus: NonNegativeFloat = 0.0
@@ -65,7 +68,8 @@ class JudgeConfig(Config):
     reads: str = ""
     """For judges of text: the name of the judge whose words it reads."""
     deadline_s: PositiveFloat = 60.0
-    """Time to judge one block of clips, retries included, in seconds; then the clips are Failed('timeout')."""
+    """Time to judge one block of clips, waiting in line and retries included, in seconds; then the clips are Failed('timeout'). The clock
+    stands still while a pool that slept at zero wakes (scaling.wake_timeout_s)."""
     attempts: PositiveInt = 3
     """Tries while the judge's process is dead or overloaded; then Failed('unavailable')."""
     pause_s: NonNegativeFloat = 0.5
@@ -80,9 +84,11 @@ class JudgeConfig(Config):
     """Judge every clip by itself, so that its verdict is the same to the bit whatever else is judged; slower. Sums in another order, as in
     a batch of another size, end in other bits. `staleness.exact_staleness` sets it."""
     min_replicas: NonNegativeInt = 1
-    """Fewest processes of this judge."""
+    """Fewest processes of this judge; with 0 it sleeps while nothing waits."""
     max_replicas: PositiveInt = 1
-    """Most processes; above min_replicas the pool grows and shrinks with the load."""
+    """Most processes; above min_replicas the pool grows and shrinks as `scaling` says."""
+    scaling: ScalingConfig = ScalingConfig()
+    """When it grows and shrinks: by how long blocks wait."""
     num_cpus: NonNegativeFloat = 0.1
     """Logical CPUs of one process."""
     num_gpus: NonNegativeFloat = 0.0
@@ -112,6 +118,9 @@ class JudgeConfig(Config):
 class PanelConfig(Config):
     """The judges of a run."""
 
+    app: str = ""
+    """A panel that is up already, by the name of its Serve application (`serve deploy serve_configs/judges-cpu.yaml`: `panel`): the run
+    asks it, as others may at the same time, and leaves it running. It has to have the same judges. Empty: a panel of the run's own."""
     judges: tuple[JudgeConfig, ...] = (
         JudgeConfig(name="listener"),
         JudgeConfig(name="sentiment", reads="listener"),
@@ -153,10 +162,24 @@ class PanelConfig(Config):
         return self
 
     @property
+    def pools(self) -> tuple[JudgeConfig | SharedPoolConfig, ...]:
+        """What processes are counted by: judges with processes of their own, and shared pools. Their names are unique together."""
+        return (*(judge for judge in self.judges if not judge.shared), *self.shared)
+
+    def pool_of(self, judge: JudgeConfig) -> JudgeConfig | SharedPoolConfig:
+        """Where a judge lives: by itself, or in a shared pool."""
+        return next((pool for pool in self.shared if pool.name == judge.shared), judge)
+
+    def wake_s(self, judge: JudgeConfig) -> float:
+        """Seconds that a block may wait, beside its deadline, for a sleeping pool to wake or a shared pool to load the judge."""
+        pool = self.pool_of(judge)
+        return pool.scaling.wake_timeout_s if judge.shared or pool.min_replicas == 0 else 0.0
+
+    @property
     def longest_s(self) -> float:
-        """Seconds that a block may take: a judge of words begins when the one it reads is done."""
-        deadlines = {judge.name: judge.deadline_s for judge in self.judges}
-        return max(judge.deadline_s + deadlines.get(judge.reads, 0.0) for judge in self.judges)
+        """Seconds that a block may take: a judge of words begins when the one it reads is done, and a pool may have to wake."""
+        deadlines = {judge.name: judge.deadline_s + self.wake_s(judge) for judge in self.judges}
+        return max(deadlines[judge.name] + deadlines.get(judge.reads, 0.0) for judge in self.judges)
 
     @property
     def block_clips(self) -> int:

@@ -3,7 +3,8 @@
 Invariants:
 - An answer has one verdict from each judge: scored, or failed with a reason. What goes wrong is never a number, and never an exception.
 - A judge has `deadline_s` for a block, retries included. While its pool is dead or overloaded the call is repeated, a bounded number of
-  times after jittered, doubling pauses. No judge waits for another, but for a judge whose words it reads.
+  times after jittered, doubling pauses. No judge waits for another, but for a judge whose words it reads. The time in which a sleeping pool
+  wakes does not count, and is bounded by itself (`auricle.judging.deadline`).
 - The same clip (by content) gets the same verdict again while it is in the cache; failures are not kept.
 
     requests --check--> clips --loudness--+--> judge A --(words)--> judge C --+--> answers, in the order of the requests
@@ -26,6 +27,7 @@ import numpy as np
 
 from auricle.audio import normalise_loudness
 from auricle.errors import JudgeUnavailableError
+from auricle.judging.deadline import Deadline
 from auricle.judging.hashing import audio_hash
 from auricle.judging.judge import Identity, Judge, JudgeClip
 from auricle.judging.panel import JudgeConfig, PanelConfig
@@ -50,8 +52,9 @@ Place = tuple[str | int, ...]
 class Bench(Protocol):
     """Where one judge can be asked: a Serve deployment, or this process."""
 
-    async def judge(self, clips: list[JudgeClip]) -> tuple[list[Verdict], Identity]:
-        """One verdict a clip. Raises JudgeUnavailableError where another try may help."""
+    async def judge(self, clips: list[JudgeClip], deadline: Deadline) -> tuple[list[Verdict], Identity]:
+        """One verdict a clip. It pauses the deadline while there is no process to judge. Raises JudgeUnavailableError where another try may
+        help."""
         ...
 
 
@@ -119,22 +122,24 @@ class Sitting:
         """Ask with retries until the deadline; a fault is every clip's."""
         began = time.monotonic()
         attempt, fault = 0, ""
+        deadline = Deadline(judge.deadline_s, self._config.wake_s(judge))
         try:
-            async with asyncio.timeout(judge.deadline_s):
+            async with deadline:
                 for attempt in range(1, judge.attempts + 1):
                     if attempt > 1:
                         await asyncio.sleep(judge.pause_s * 2 ** (attempt - 2) * random.uniform(0.5, 1.5))
                     try:
-                        verdicts, identity = await self._benches[judge.name].judge(clips)
+                        verdicts, identity = await self._benches[judge.name].judge(clips, deadline)
                     except JudgeUnavailableError as error:
                         fault = str(error)
                         continue
                     return [Hearing(verdict, time.monotonic() - began, attempt, identity) for verdict in verdicts]
             failed = Failed("unavailable", f"{judge.name}: {judge.attempts} tries: {fault}")
         except TimeoutError:
-            failed = Failed(
-                "timeout", f"{judge.name}: no verdict within {judge.deadline_s:g} s (try {attempt}){': ' + fault if fault else ''}"
-            )
+            late = f"no verdict within {judge.deadline_s:g} s (try {attempt})"
+            if deadline.asleep:
+                late = f"its pool did not wake within {self._config.wake_s(judge):g} s (scaling.wake_timeout_s)"
+            failed = Failed("timeout", f"{judge.name}: {late}{': ' + fault if fault else ''}")
         return [Hearing(failed, time.monotonic() - began, attempt)] * len(clips)
 
     def _cached(self, key: Place) -> Hearing | None:

@@ -135,7 +135,7 @@ class Flaky:
     def __init__(self, failures):
         self.failures, self.calls = failures, 0
 
-    async def judge(self, clips):
+    async def judge(self, clips, deadline):
         self.calls += 1
         if self.calls <= self.failures:
             raise JudgeUnavailableError("its process died")
