@@ -71,7 +71,9 @@ def run_stream(learner: StreamLearner, shard: DataIterator, plan: StreamPlan, li
     """
     rank = dist.get_rank()
     usage = UsageMeter("learner")
-    blocks = iter(shard.iter_batches(batch_size=None, batch_format="numpy", prefetch_batches=1))
+    # Ray looks ahead before it hands a block over: with prefetch_batches = 1 a block waits until the next one is judged, too (docs/log.md);
+    # and where that may only be made once this one is learned (max_staleness = 0) it waits for ever.
+    blocks = iter(shard.iter_batches(batch_size=None, batch_format="numpy", prefetch_batches=0))
     for step in range(plan.first_step, plan.end_step):
         began = time.monotonic()
         with during(f"step {step}: waiting for {plan.rows_per_rank} rows of the stream"):
