@@ -5,6 +5,8 @@ Invariants:
 - A measurement that fails, that takes longer than `guard.timeout_s`, or in which panel or guards gave no score at all is lost: that is
   said, and it is made again; MOST_LOST in a row stop the run rather than let it go on unguarded. Of the start scores on enough scenes are
   asked (`auricle.learning.guard`); a metric without them guards nothing, which is said, as are scenes that cannot be loaded.
+- Every checkpoint of the schedule is measured: one that was written, and not measured when the run was killed, is when it goes on. (None is
+  pruned before: what is being measured is spared, and what is missing is asked for before anything else is written.)
 - What measurements mean is worked out anew from those on disk, so that a resumed run judges as the first would have.
 """
 
@@ -126,10 +128,14 @@ class GuardWatch:
         self._running[self._meter.measure.remote(step, folder)] = (step, checkpoint)
 
     def measure_what_is_missing(self, checkpoint: tuple[int, Path] | None) -> None:
-        """The starting point, and a checkpoint that was written but not measured before the run broke."""
+        """The starting point, and what was written but not measured before the run broke, up to `checkpoint`, where it goes on."""
         usable = (measurement for measurement in self._run.measurements() if not emptiness(measurement, self._settings.guard))
         known = {measurement.step for measurement in usable} | self.measuring
-        for step, folder in [(0, None), *([checkpoint] if checkpoint else [])]:
+        wanted: dict[int, Path | None] = {0: None}
+        if checkpoint is not None:
+            on_disk = self._run.checkpoints(checkpoint[0])
+            wanted |= {step: folder for step, folder in on_disk if step % self._settings.guard.every == 0} | dict([checkpoint])
+        for step, folder in sorted(wanted.items()):
             if step not in known:
                 self.measure(step, folder)
 

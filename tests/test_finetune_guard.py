@@ -132,6 +132,20 @@ def test_what_guards_nothing_and_scenes_left_out_are_events_told_once(watched):
     assert "only 1 of 2 held-out scenes at the start (needed: 2), so it guards nothing" in weak
 
 
+def test_all_checkpoints_that_a_kill_left_unmeasured_are_measured_and_none_beyond(tmp_path, monkeypatch):
+    settings = Settings(run=RunSettings(folder=tmp_path, name="run"), guard=GuardConfig(every=2))
+    run, asked = RunFolder.create(settings), []
+    watch = GuardWatch(settings, run, None, None, note=asked.append, stop=asked.append)
+    monkeypatch.setattr(watch, "measure", lambda step, folder: asked.append((step, folder and folder.name)))
+    for step in (2, 4, 5, 6, 7, 8):
+        (run.path / "checkpoints" / f"step-{step:06d}").mkdir(parents=True)
+    for step in (0, 4):
+        run.write_measurement(Measurement(step, {"panel": [2.0] * 2, "pesq": [1.5, 1.6]}))
+    watch.measure_what_is_missing((7, run.path / "checkpoints" / "step-000007"))
+    # 5 was no step of the schedule; 7, neither, is where the run goes on; 8 was renamed, but nothing pointed at it.
+    assert asked == [(2, "step-000002"), (6, "step-000006"), (7, "step-000007")]
+
+
 def test_a_meter_that_hangs_is_replaced_and_what_waited_is_measured(watched):
     watch, run, said, stops = watched(ill="hangs", timeout_s=60.0)
     watch.measure(0, None)

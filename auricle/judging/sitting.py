@@ -5,7 +5,8 @@ Invariants:
 - A judge has `deadline_s` for a block, retries included. While its pool is dead or overloaded the call is repeated, a bounded number of
   times after jittered, doubling pauses. No judge waits for another, but for a judge whose words it reads. The time in which a sleeping pool
   wakes does not count, and is bounded by itself (`auricle.judging.deadline`).
-- The same clip (by content) gets the same verdict again while it is in the cache; failures are not kept.
+- The same clip (by content) gets the same verdict again while it is in the cache; failures are not kept. A clip that is being judged is not
+  judged beside that: who asks for it meanwhile (a block that Ray Data executes again) waits for that verdict, and shares its fate.
 
     requests --check--> clips --loudness--+--> judge A --(words)--> judge C --+--> answers, in the order of the requests
                   |                       +--> judge B -----------------------+
@@ -75,6 +76,7 @@ class Sitting:
         self._config, self._benches = config, benches
         self._traits: dict[str, type[Judge]] = {judge.name: find_judge(judge.kind_or_name) for judge in config.judges}
         self._cache: OrderedDict[Place, Hearing] = OrderedDict()
+        self._under_way: dict[Place, asyncio.Future[Hearing | None]] = {}
 
     async def judge(self, requests: Sequence[Mapping[str, Any]]) -> list[dict[str, dict[str, Any]]]:
         """One answer a request, in their order; a request is `{clip_id, audio, sample_rate_hz, reference or None}`.
@@ -111,12 +113,33 @@ class Sitting:
             fault = _not_for(self._traits[judge.name], clip)
             hearings.append(Hearing(fault) if fault else self._cached(place))
         left = [row for row, hearing in enumerate(hearings) if hearing is None]
-        pieces = [left[start : start + judge.batch_size] for start in range(0, len(left), judge.batch_size)]
-        asked = await asyncio.gather(*(self._ask(judge, [clips[row] for row in piece]) for piece in pieces))
-        for row, hearing in zip(left, itertools.chain.from_iterable(asked), strict=True):
+        waited = {row: self._under_way[places[row]] for row in left if places[row] in self._under_way}
+        mine = [row for row in left if row not in waited]
+        for row, hearing in zip(mine, await self._judged(judge, [clips[row] for row in mine], [places[row] for row in mine]), strict=True):
             hearings[row] = hearing
-            self._keep(places[row], hearing)
+        for row, verdict in waited.items():
+            # None: whoever asked first was cut off.
+            hearings[row] = await asyncio.shield(verdict) or (await self._judged(judge, [clips[row]], [places[row]]))[0]
         return [hearing for hearing in hearings if hearing is not None]
+
+    async def _judged(self, judge: JudgeConfig, clips: Sequence[JudgeClip], places: Sequence[Place]) -> list[Hearing]:
+        """Hearings of clips that nobody else is asking for; until they are there others may wait for them."""
+        own = {place: asyncio.get_running_loop().create_future() for place in places if place}
+        self._under_way |= own
+        try:
+            pieces = [clips[start : start + judge.batch_size] for start in range(0, len(clips), judge.batch_size)]
+            asked = await asyncio.gather(*(self._ask(judge, list(piece)) for piece in pieces))
+            hearings = list(itertools.chain.from_iterable(asked))
+            for place, hearing in zip(places, hearings, strict=True):
+                self._keep(place, hearing)
+                if place and not own[place].done():
+                    own[place].set_result(hearing)
+            return hearings
+        finally:
+            for place, verdict in own.items():
+                self._under_way.pop(place, None)
+                if not verdict.done():
+                    verdict.set_result(None)
 
     async def _ask(self, judge: JudgeConfig, clips: list[JudgeClip]) -> list[Hearing]:
         """Ask with retries until the deadline; a fault is every clip's."""

@@ -142,6 +142,62 @@ class Flaky:
         return LevelJudge(OddOptions()).judge(clips), Identity()
 
 
+class Slow:
+    """A bench that answers when it is told to."""
+
+    def __init__(self):
+        self.asked, self.go_on = [], asyncio.Event()
+
+    async def judge(self, clips):
+        self.asked += [clip.clip_id for clip in clips]
+        await self.go_on.wait()
+        return LevelJudge(OddOptions()).judge(clips), Identity()
+
+
+def at_once(*blocks, cut_off=None, deadline_s=60.0):
+    """What blocks that come one after the other, while the judge is at the first, are answered; and which clips it was asked for."""
+    bench = Slow()
+
+    async def story():
+        sitting = Sitting(_panel(LEVEL.model_copy(update={"deadline_s": deadline_s})), {"level": bench})
+        calls = []
+        for block in blocks:
+            calls.append(asyncio.create_task(sitting.judge(block)))
+            await asyncio.sleep(0.05)
+            while not bench.asked:
+                await asyncio.sleep(0.01)
+        if cut_off is not None:
+            calls[cut_off].cancel()
+            await asyncio.sleep(0.05)
+        if deadline_s > 1:
+            bench.go_on.set()
+        answers = await asyncio.gather(*calls, return_exceptions=True)
+        assert not sitting._under_way
+        return answers
+
+    return asyncio.run(story()), bench.asked
+
+
+def test_a_block_that_comes_again_while_it_is_judged_waits_for_those_verdicts():
+    block = [_request("a"), _request("b", _noise(seed=1))]
+    (first, second), asked = at_once(block, [*block, _request("c", _noise(seed=2))])
+    assert second[:2] == first
+    assert asked == ["a", "b", "c"]
+
+
+def test_who_waits_shares_a_failure_and_is_not_kept_longer_than_a_deadline():
+    (first, second), asked = at_once([_request("a")], [_request("a")], deadline_s=0.3)
+    assert first[0]["level"]["reason"] == second[0]["level"]["reason"] == "timeout"
+    assert asked == ["a"]
+
+
+def test_who_waits_for_one_that_was_cut_off_asks_itself():
+    (first, second), asked = at_once([_request("a")], [_request("a")], cut_off=0)
+    assert isinstance(first, asyncio.CancelledError)
+    assert second[0]["level"]["state"] == "scored"
+    assert asked == ["a", "a"]
+
+
 @pytest.mark.parametrize(("failures", "reason", "attempts"), [(0, None, 1), (2, None, 3), (3, "unavailable", 3)])
 def test_an_unavailable_judge_is_tried_again_a_bounded_number_of_times(failures, reason, attempts):
     judge = LEVEL.model_copy(update={"attempts": 3, "pause_s": 0.001})
