@@ -84,7 +84,15 @@ def catalogue() -> dict[str, Fault]:
             settings=("failure_budget.share=0.9",),
             drops=True,
         ),
-        Fault("unparsable-ever", "all answers unparsable, for ever", moody("unparsable 1"), drops=True, stops=True, once=True),
+        Fault(
+            "unparsable-ever",
+            "all answers unparsable, for ever",
+            moody("unparsable 1"),
+            settings=("guard.every=1000",),  # or the guard, which has nothing to measure, stops it before the failure budget does
+            drops=True,
+            stops=True,
+            once=True,
+        ),
         Fault("disk-full", "the run's disk full, then room again", fill_disk, empty_disk, ends=True, disk=True),
         Fault("kill-all", "the whole process tree, then --resume", Trial.kill_all, ends=True),
         *(lose(kind) for kind in KINDS),
