@@ -166,6 +166,8 @@ def disturb(order: Sequence[Fault], trial: Trial, rows: Mapping[str, Row], rng: 
         if not trial.until(what, lambda w=wanted, f=fault: trial.finished() >= w and whole(f, trial), may_end=number > 0):  # type: ignore[misc]
             say(f"{fault.name}: the run was done before all of {fault.pool} were there again")
             break
+        if trial.nodes is not None:
+            trial.nodes.complete(fault.nodes)
         time.sleep(rng.uniform(0, 0.5))
         reached, moment, restarts = trial.finished(), time.time(), trial.restarts()
         fault.inject(trial)

@@ -36,7 +36,7 @@ class Fault:
 
     pool: the title and number of the processes that have to be there before it strikes. once: not again in this run.
     ends: the job is to end by it (and is resumed); stops: it is to stop of itself, with exit status 1, and that is right.
-    drops: rows may be dropped, so that the end weights are others. nodes: it needs a cluster of several nodes.
+    drops: rows may be dropped, so that the end weights are others. nodes: it needs a cluster of several nodes, two of this kind.
     """
 
     name: str
@@ -51,7 +51,7 @@ class Fault:
     ends: bool = False
     stops: bool = False
     drops: bool = False
-    nodes: bool = False
+    nodes: str = ""
     once: bool = False
     disk: bool = False
 
@@ -59,7 +59,7 @@ class Fault:
     def kind_of_run(self) -> tuple[object, ...]:
         """Faults of the same kind can share a run; empty where one needs a run of its own, or leaves its traces in the weights."""
         alone = self.judges or self.disk or self.drops or self.ends
-        return () if alone else (self.settings, self.judge_more, self.nodes)
+        return () if alone else (self.settings, self.judge_more, bool(self.nodes))
 
     @property
     def reference(self) -> str:
@@ -84,7 +84,15 @@ def catalogue() -> dict[str, Fault]:
             settings=("failure_budget.share=0.9",),
             drops=True,
         ),
-        Fault("unparsable-ever", "all answers unparsable, for ever", moody("unparsable 1"), drops=True, stops=True, once=True),
+        Fault(
+            "unparsable-ever",
+            "all answers unparsable, for ever",
+            moody("unparsable 1"),
+            settings=("guard.every=1000",),  # or the guard, which has nothing to measure, stops it before the failure budget does
+            drops=True,
+            stops=True,
+            once=True,
+        ),
         Fault("disk-full", "the run's disk full, then room again", fill_disk, empty_disk, ends=True, disk=True),
         Fault("kill-all", "the whole process tree, then --resume", Trial.kill_all, ends=True),
         *(lose(kind) for kind in KINDS),
@@ -142,25 +150,20 @@ def moody(mood: str) -> Callable[[Trial], None]:
 
 def lose(kind: str) -> Fault:
     """The loss of a node."""
+    about, title, _ = PROCESSES[{"reward": "judge"}.get(kind, kind)]
 
     def inject(trial: Trial) -> None:
         if trial.nodes is None:
             raise ChaosError("this run is not on a cluster of several nodes")
-        trial.nodes.lose(kind)
-
-    def cure(trial: Trial) -> None:
-        if trial.nodes is not None:
-            trial.nodes.complete()
+        trial.nodes.lose(kind, trial.youngest(title))
 
     return Fault(
         f"node-{kind}",
-        f"a {kind} node lost, another 20 s later",
+        f"a node with {about} on it is lost; the other of its kind takes its place",
         inject,
-        cure,
-        lasts_s=20.0,
         settings=ON_NODES,
         judge_more=JUDGE_RESOURCES,
-        nodes=True,
+        nodes=kind,
     )
 
 

@@ -3,6 +3,7 @@
 from contextlib import suppress
 from typing import Any
 
+import psutil
 from ray.cluster_utils import Cluster
 
 KINDS = ("rollout", "reward", "learner")
@@ -23,7 +24,8 @@ class Nodes:
         self._cluster = Cluster(initialize_head=True, head_node_args=small)
         self.address: str = self._cluster.address
         self._nodes: dict[str, list[Any]] = {kind: [] for kind in KINDS}
-        self.complete()
+        for kind in KINDS:
+            self.complete(kind)
 
     def __enter__(self) -> "Nodes":
         return self
@@ -31,13 +33,19 @@ class Nodes:
     def __exit__(self, *error: object) -> None:
         self._cluster.shutdown()
 
-    def complete(self) -> None:
-        """Two nodes of each kind, as an autoscaler would see to it."""
-        for kind, nodes in self._nodes.items():
-            while len(nodes) < 2:
-                nodes.append(self._cluster.add_node(num_cpus=2, resources={kind: PLACES}, object_store_memory=80 << 20))
+    def complete(self, kind: str) -> None:
+        """Two nodes of a kind, as an autoscaler would see to it. To be called in the main thread: Ray sets signal handlers."""
+        while len(self._nodes[kind]) < 2:
+            self._nodes[kind].append(self._cluster.add_node(num_cpus=2, resources={kind: PLACES}, object_store_memory=80 << 20))
 
-    def lose(self, kind: str) -> None:
-        """The older node of a kind is gone at once, with all that runs on it."""
+    def lose(self, kind: str, process: psutil.Process) -> None:
+        """The node of this kind on which a process runs is gone at once, with all that runs on it."""
+        raylet = process.ppid()
+        node = next((node for node in self._nodes[kind] if raylet in _pids(node)), self._nodes[kind][0])
+        self._nodes[kind].remove(node)
         with suppress(AssertionError):  # Ray waits a few seconds to see it gone, and says so where that was too short
-            self._cluster.remove_node(self._nodes[kind].pop(0), allow_graceful=False)
+            self._cluster.remove_node(node, allow_graceful=False)
+
+
+def _pids(node: Any) -> list[int]:
+    return [started.process.pid for processes in node.all_processes.values() for started in processes]
