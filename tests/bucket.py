@@ -1,7 +1,7 @@
 """A bucket for tests, `bucket://NAME/KEY`, in files below $AURICLE_TEST_BUCKETS: as an object store has it, and nothing more.
 
-No folders, no rename, no append; an object appears whole when it is closed. Several processes may use it. With $AURICLE_TEST_DIE_AT=N the
-process is killed in the middle of its N-th put (0: the first). `python -m tests.bucket MODULE ...` runs a verb that knows it.
+No folders, no rename, no append; an object appears whole when it is closed. Several processes may use it. With $AURICLE_TEST_DIE_AT=PREFIX
+a process is killed while it puts its second object whose key begins so. `python -m tests.bucket MODULE ...` runs a verb that knows buckets.
 """
 
 import importlib
@@ -19,7 +19,7 @@ import fsspec
 from fsspec import AbstractFileSystem
 
 FOLDER, DIE_AT = "AURICLE_TEST_BUCKETS", "AURICLE_TEST_DIE_AT"
-_puts = itertools.count()
+_fatal = itertools.count()
 
 
 class Object(io.BytesIO):
@@ -32,7 +32,8 @@ class Object(io.BytesIO):
     def close(self) -> None:
         if not self.closed:
             BucketFileSystem.before_put()
-            if str(next(_puts)) == os.environ.get(DIE_AT):
+            prefix = os.environ.get(DIE_AT)
+            if prefix and unquote(self._path.name).startswith(prefix) and next(_fatal):
                 os.kill(os.getpid(), signal.SIGKILL)
             temporary = self._path.with_name(f".{uuid.uuid4().hex}")
             self._path.parent.mkdir(parents=True, exist_ok=True)
