@@ -78,6 +78,17 @@ def test_ctrl_c_writes_a_checkpoint_and_resume_goes_on_from_it(workplace):
 
 
 @pytest.mark.slow
+def test_a_run_without_staleness_does_not_wait_for_itself(workplace):
+    """The block of a step may only be made once the step before is learned: nothing may hold that one back until the next is there."""
+    settings = ["finetune.steps=3", "guard.every=10", "staleness.max_staleness=0"]
+    done = run(command(workplace, "synchronous", *settings))
+    assert done.returncode == 0, done.stdout + done.stderr
+    steps = list(RunFolder(workplace / "runs" / "synchronous").lines("metrics.jsonl"))
+    assert [line["metrics"]["stream/staleness_max"] for line in steps] == [0.0] * 3
+    assert [line["metrics"]["judge/probe/verdicts"] for line in steps] == [4.0] * 3
+
+
+@pytest.mark.slow
 def test_a_judge_that_fails_too_often_stops_the_run_with_a_sentence(workplace):
     judges = "panel.judges=[{name='probe', kind='tests.judges:FailingJudge', options={share=0.7}}]"
     # Of such a panel two held-out scenes are no starting point for the guard; this is about the budget.
