@@ -2,6 +2,8 @@
 
 Invariants:
 - Every row that comes in goes out, with an answer from every judge: scored, or failed with a reason. A failure is never a number.
+- In an exact run a verdict that is missing by accident (a deadline, a death, an exception) breaks the stream instead: the block is judged
+  again from the last checkpoint. To drop its rollout would be another run.
 - A block has a deadline. Within it a call that fails is repeated, a bounded number of times, after a jittered pause; judges are
   idempotent by clip id, so that a block judged again (Ray Data executes at least once) does no harm.
 
@@ -21,6 +23,8 @@ from ray.exceptions import RayError
 from ray.serve.exceptions import RayServeException
 
 from actors.settings import RewardConfig
+from auricle.errors import PoolError
+from auricle.judging.exact import accident
 from auricle.judging.panel import PanelConfig, parts_of, relative_parts, spans_of
 from auricle.judging.verdict import Failed, verdict_to_dict
 from auricle.learning.credit import span_penalties
@@ -29,12 +33,15 @@ from auricle.learning.credit import span_penalties
 class RewardStage:
     """A `map_batches` callable: judges a block's rollouts, and the reference model's output where the panel is relative to it."""
 
-    def __init__(self, config: RewardConfig, panel: PanelConfig, app_name: str) -> None:
-        self._config, self._panel = config, panel
+    def __init__(self, config: RewardConfig, panel: PanelConfig, app_name: str, *, exact: bool = False) -> None:
+        self._config, self._panel, self._exact = config, panel, exact
         self._handle = serve.get_app_handle(app_name)
 
     async def __call__(self, batch: dict[str, np.ndarray]) -> AsyncIterator[dict[str, np.ndarray]]:
-        """Adds `verdicts` (JSON), `parts` and `reference_parts` [rows, parts] (NaN: not judged), and `credit` [rows, knots]."""
+        """Adds `verdicts` (JSON), `parts` and `reference_parts` [rows, parts] (NaN: not judged), and `credit` [rows, knots].
+
+        Raises PoolError in an exact run where a verdict is missing by accident.
+        """
         began = time.monotonic()
         usable = [row for row, fault in enumerate(batch["fault"]) if not fault]
         requests = [_request(batch, row, f"{batch['rollout_id'][row]}", batch["enhanced"][row]) for row in usable]
@@ -44,6 +51,11 @@ class RewardStage:
             for row in references
         ]
         answers = await self._judge(requests)
+        if self._exact and (lost := accident(answers)):
+            raise PoolError(
+                f"{lost} in the block of rollout {batch['rollout_id'][0]}; an exact run (exact_staleness) drops nothing for that. If it "
+                "comes again, raise the judge's deadline_s and the deadlines around it, or lower reward.blocks_in_flight"
+            )
         rows = len(batch["rollout_id"])
         by_row: list[Mapping[str, Any]] = [{} for _ in range(rows)]
         for row, answer in zip(usable, answers[: len(usable)], strict=True):

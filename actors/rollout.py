@@ -24,7 +24,7 @@ from actors.policy import ENHANCED, FRAMES, LOGITS, MIX, NOISE_SEEDS, SCENE_ROW,
 from actors.settings import RolloutConfig
 from auricle.audio import sound_duration_s
 from auricle.enhancers.exploration import ExplorationConfig
-from auricle.errors import SceneError
+from auricle.errors import PoolError, SceneError
 from auricle.learning.schedule import Rollout, RolloutSchedule
 from auricle.learning.staleness import StalenessConfig, required_version
 from auricle.scenes.loading import load_clip
@@ -99,6 +99,8 @@ class RolloutStage:
                 try:
                     loaded[rollout.scene_index] = self._load(self._scenes[rollout.scene_index], rollout.crop_seed)
                 except (SceneError, OSError) as error:
+                    if self._staleness.exact_staleness and not isinstance(error, SceneError):
+                        raise PoolError(f"{error}; an exact run (staleness.exact_staleness) drops nothing for that") from error
                     loaded[rollout.scene_index] = f"scene: {error}"
         return [loaded[rollout.scene_index] for rollout in rollouts]
 

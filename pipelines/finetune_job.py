@@ -13,10 +13,10 @@ from ray.serve.handle import DeploymentHandle
 from actors.panel import start_panel, stop_panel
 from auricle.enhancers.assets import default_enhancer
 from auricle.errors import AuricleError, DeadlineError
-from auricle.judging.exact import exact_panel
 from auricle.judging.panel import part_names
 from auricle.ledger import account
 from pipelines.display import Display
+from pipelines.exact import exact_settings
 from pipelines.finetune_check import check_before_the_run
 from pipelines.finetune_recipe import enhancer_recipe
 from pipelines.finetune_samples import write_samples
@@ -36,6 +36,7 @@ class FinetuneJob(StreamJob):
     section = "finetune"
 
     def __init__(self, settings: Settings, run: RunFolder, scenes: FinetuneScenes, tracker: Tracker, display: Display) -> None:
+        settings = exact_settings(settings)
         self.scenes = scenes
         self.enhancer_folder = str((settings.finetune.enhancer or default_enhancer()).absolute())
         # A name of its own: two jobs on one cluster must not judge with each other's judges.
@@ -45,8 +46,7 @@ class FinetuneJob(StreamJob):
     def __enter__(self) -> Self:
         self.display.phase("starting the judges")
         try:
-            panel = self.settings.panel
-            handle = start_panel(exact_panel(panel) if self.settings.staleness.exact_staleness else panel, app_name=self._panel_app)
+            handle = start_panel(self.settings.panel, app_name=self._panel_app)
             self._check_judges(handle)
             self._guard.start(self.scenes.dev, self.enhancer_folder, self._panel_app)
         except BaseException:

@@ -8,6 +8,7 @@ Invariants:
 """
 
 import gc
+import re
 import time
 from pathlib import Path
 from typing import Any
@@ -154,5 +155,8 @@ class Phase:
 
 
 def _cause(error: Exception) -> str:
+    """The error's class and first line; of one that a stage raised on purpose, which comes in the text of Ray Data's own, that."""
+    if said := re.findall(r"^auricle\.errors\.(\w+: .+)$", str(error), re.MULTILINE):
+        return said[-1]
     cause = error.cause if isinstance(error, RayTaskError) else error
     return f"{type(cause).__name__}: {str(cause).strip().splitlines()[0] if str(cause).strip() else 'no message'}"
