@@ -25,6 +25,7 @@ NAMES = {
     "ServeReplica": "a judge's replica",
 }
 _ABOUT = re.compile(r"\s*(class_name|actor_id|pid|name|namespace|ip):")
+_OURS = r"^auricle\.errors\.(\w+: .+)$"
 _UNTOLD = "connection error code 2"
 """Ray's words for a process whose end nobody announced."""
 
@@ -74,6 +75,8 @@ def describe(error: BaseException) -> str:
     """What went wrong, whatever it is: an actor's death with its name and place, or an error's class and first line."""
     root = root_of(error)
     text = str(root)
+    if said := re.findall(_OURS, text, re.MULTILINE):  # a stage's own words, in the text of Ray Data's error
+        return said[-1]
     if not isinstance(root, RayActorError | OutOfMemoryError):
         return f"{type(root).__name__}: {next(iter(text.strip().splitlines()), '') or 'no message'}"
     called = _found(r"class_name: (.*)", text) or _found(r"task name=([^,]*)", text) or _found(r"ray::(\w+)", text)

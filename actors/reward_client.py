@@ -2,6 +2,8 @@
 
 Invariants:
 - Every row that comes in goes out, with an answer from every judge: scored, or failed with a reason. A failure is never a number.
+- In an exact run a verdict that is missing by accident (a deadline, a death, an exception) breaks the stream instead: the block is judged
+  again from the last checkpoint. To drop its rollout would be another run.
 - A block has a deadline. Within it a call that fails is repeated, a bounded number of times, after a jittered pause; judges are
   idempotent by clip id, so that a block judged again (Ray Data executes at least once) does no harm.
 
@@ -22,6 +24,8 @@ from ray.serve.exceptions import RayServeException
 
 from actors.pulse import own_pulse
 from actors.settings import RewardConfig
+from auricle.errors import PoolError
+from auricle.judging.exact import accident
 from auricle.judging.panel import PanelConfig, parts_of, relative_parts, spans_of
 from auricle.judging.verdict import Failed, verdict_to_dict
 from auricle.learning.credit import span_penalties
@@ -35,8 +39,8 @@ LOOK_EVERY_S, LOOK_TIMEOUT_S = 2.0, 10.0
 class RewardStage:
     """A `map_batches` callable: judges a block's rollouts, and the reference model's output where the panel is relative to it."""
 
-    def __init__(self, config: RewardConfig, panel: PanelConfig, app_name: str) -> None:
-        self._config, self._panel = config, panel
+    def __init__(self, config: RewardConfig, panel: PanelConfig, app_name: str, *, exact: bool = False) -> None:
+        self._config, self._panel, self._exact = config, panel, exact
         self._handle = serve.get_app_handle(app_name)
         self._usage = UsageMeter("reward")
         self._judges: list[Usage] = []
@@ -45,7 +49,10 @@ class RewardStage:
         own_pulse("reward client", app=app_name)
 
     async def __call__(self, batch: dict[str, np.ndarray]) -> AsyncIterator[dict[str, np.ndarray]]:
-        """Adds `verdicts` (JSON), `parts` and `reference_parts` [rows, parts] (NaN: not judged), and `credit` [rows, knots]."""
+        """Adds `verdicts` (JSON), `parts` and `reference_parts` [rows, parts] (NaN: not judged), and `credit` [rows, knots].
+
+        Raises PoolError in an exact run where a verdict is missing by accident.
+        """
         began = time.monotonic()
         waited_s = max(0.0, time.time() - float(batch["made_at_s"].max()))
         self._look_at_judges()
@@ -58,6 +65,11 @@ class RewardStage:
         ]
         with during(f"step {batch['step'][0]}: {len(requests)} clips from rollout {batch['rollout_id'][0]} on are at the panel"):
             answers, retries = await self._judge(requests)
+        if self._exact and (lost := accident(answers)):
+            raise PoolError(
+                f"{lost} in the block of rollout {batch['rollout_id'][0]}; an exact run (exact_staleness) drops nothing for that. If it "
+                "comes again, raise the judge's deadline_s and the deadlines around it, or lower reward.blocks_in_flight"
+            )
         rows = len(batch["rollout_id"])
         by_row: list[Mapping[str, Any]] = [{} for _ in range(rows)]
         for row, answer in zip(usable, answers[: len(usable)], strict=True):

@@ -26,7 +26,7 @@ from actors.pulse import own_pulse
 from actors.settings import RolloutConfig
 from auricle.audio import sound_duration_s
 from auricle.enhancers.exploration import ExplorationConfig
-from auricle.errors import SceneError
+from auricle.errors import PoolError, SceneError
 from auricle.learning.quarantine import QUARANTINED
 from auricle.learning.schedule import Rollout, RolloutSchedule
 from auricle.learning.staleness import StalenessConfig, required_version
@@ -115,6 +115,8 @@ class RolloutStage:
                 try:
                     loaded[rollout.scene_index] = self._load(self._scenes[rollout.scene_index], rollout.crop_seed)
                 except (SceneError, OSError) as error:
+                    if self._staleness.exact_staleness and not isinstance(error, SceneError):
+                        raise PoolError(f"{error}; an exact run (staleness.exact_staleness) drops nothing for that") from error
                     loaded[rollout.scene_index] = f"scene: {error}"
         return [loaded[rollout.scene_index] for rollout in rollouts]
 

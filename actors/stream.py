@@ -149,6 +149,11 @@ def enhancement_stages(
         resources=rollout.resources,
     )
     rewards = Stage(
-        RewardStage, (reward, panel, panel_app), actors=reward.clients, num_cpus=reward.num_cpus, calls_at_once=reward.blocks_in_flight
+        RewardStage,
+        (reward, panel, panel_app),
+        {"exact": staleness.exact_staleness},
+        actors=reward.clients,
+        num_cpus=reward.num_cpus,
+        calls_at_once=reward.blocks_in_flight,
     )
     return [rollouts, rewards]

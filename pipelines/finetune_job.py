@@ -13,10 +13,10 @@ from ray.serve.handle import DeploymentHandle
 from actors.panel import join_panel, start_panel, stop_panel
 from auricle.enhancers.assets import default_enhancer
 from auricle.errors import AuricleError, DeadlineError
-from auricle.judging.exact import exact_panel
 from auricle.judging.panel import part_names
 from auricle.ledger import account
 from pipelines.display import Display
+from pipelines.exact import exact_settings
 from pipelines.finetune_check import check_before_the_run
 from pipelines.finetune_recipe import enhancer_recipe
 from pipelines.finetune_samples import write_samples
@@ -41,6 +41,7 @@ class FinetuneJob(StreamJob):
     section = "finetune"
 
     def __init__(self, settings: Settings, run: RunFolder, scenes: FinetuneScenes, tracker: Tracker, display: Display) -> None:
+        settings = exact_settings(settings)
         self.scenes = scenes
         self.enhancer_folder = str((settings.finetune.enhancer or default_enhancer()).absolute())
         # A name of its own: two jobs on one cluster must not judge with each other's judges, unless they are told to.
@@ -68,7 +69,6 @@ class FinetuneJob(StreamJob):
     def _seat_panel(self) -> DeploymentHandle:
         """A panel of this run's own, or the one that `panel.app` names."""
         panel = self.settings.panel
-        panel = exact_panel(panel) if self.settings.staleness.exact_staleness else panel
         return (join_panel if panel.app else start_panel)(panel, app_name=self._panel_app)
 
     def _leave_panel(self) -> None:

@@ -5,12 +5,23 @@ import pytest
 from auricle.errors import ConfigError
 from pipelines.command import load_settings, preset_names
 from pipelines.deadlines import check_deadlines
+from pipelines.exact import exact_settings
 from pipelines.finetune import main
 
 
 @pytest.mark.parametrize("preset", preset_names())
 def test_presets_and_defaults_fire_from_the_inside_out(preset):
     check_deadlines(load_settings(preset))
+
+
+@pytest.mark.parametrize("preset", preset_names())
+def test_an_exact_run_has_longer_deadlines_in_the_same_order(preset):
+    settings = load_settings(preset, ["staleness.exact_staleness=true"])
+    exact = exact_settings(settings)
+    check_deadlines(exact)
+    assert exact.panel.longest_s > settings.panel.longest_s
+    assert all(judge.alone for judge in exact.panel.judges)
+    assert exact_settings(load_settings(preset)) == load_settings(preset)
 
 
 @pytest.mark.parametrize(

@@ -82,7 +82,7 @@ class JudgeConfig(Config):
     """How long a replica waits for more calls to judge together, in seconds."""
     alone: bool = False
     """Judge every clip by itself, so that its verdict is the same to the bit whatever else is judged; slower. Sums in another order, as in
-    a batch of another size, end in other bits. `staleness.exact_staleness` sets it."""
+    a batch of another size, end in other bits. `staleness.exact_staleness` sets it (and gives four times the deadline)."""
     min_replicas: NonNegativeInt = 1
     """Fewest processes of this judge; with 0 it sleeps while nothing waits."""
     max_replicas: PositiveInt = 1

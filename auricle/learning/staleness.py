@@ -19,8 +19,9 @@ class StalenessConfig(Config):
     exact_staleness: bool = False
     """Use exactly version `step - max_staleness`, let finetune's judges hear one clip at a time, and let reason's engines keep nothing of
     earlier prompts, so that what is learned does not depend on timing: done again, on other numbers of rollout actors and judges, or killed
-    and resumed, a run has the same weights and ledger to the bit at every step, as long as no verdict misses its deadline. When the guard
-    stops it, and which checkpoint it finds best, still hang on when measurements are ready. Costs freshness and speed."""
+    and resumed, a run has the same weights and ledger to the bit at every step. Deadlines of judging are longer for it, and a verdict that
+    misses one breaks the phase, which begins again at its last checkpoint, rather than dropping a rollout. When the guard stops it, and
+    which checkpoint it finds best, still hang on when measurements are ready. Costs freshness and speed."""
 
 
 def required_version(step: int, max_staleness: int) -> int:
