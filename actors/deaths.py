@@ -75,9 +75,9 @@ def describe(error: BaseException) -> str:
     """What went wrong, whatever it is: an actor's death with its name and place, or an error's class and first line."""
     root = root_of(error)
     text = str(root)
-    if said := re.findall(_OURS, text, re.MULTILINE):  # a stage's own words, in the text of Ray Data's error
-        return said[-1]
     if not isinstance(root, RayActorError | OutOfMemoryError):
+        if said := re.findall(_OURS, text, re.MULTILINE):  # a stage's own words, in the text of Ray Data's error
+            return said[-1]
         return f"{type(root).__name__}: {next(iter(text.strip().splitlines()), '') or 'no message'}"
     called = _found(r"class_name: (.*)", text) or _found(r"task name=([^,]*)", text) or _found(r"ray::(\w+)", text)
     who = next((name for part, name in NAMES.items() if part in called), called or "an actor")

@@ -123,9 +123,9 @@ class Counting(LocalBench):
 
     asked = 0
 
-    async def judge(self, clips):
+    async def judge(self, clips, deadline):
         self.asked += len(clips)
-        return await super().judge(clips)
+        return await super().judge(clips, deadline)
 
 
 def test_a_block_that_is_judged_twice_has_one_verdict_and_one_entry(monkeypatch, run_folder):
