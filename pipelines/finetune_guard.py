@@ -34,6 +34,8 @@ from pipelines.tracking import Tracker
 
 MOST_LOST = 3
 """Measurements that may fail in a row before the run stops."""
+PAUSE_S = 5.0
+"""Until the first try anew; doubled for the second."""
 
 
 class GuardWatch:
@@ -55,6 +57,8 @@ class GuardWatch:
         self._meter: Any = None
         self._export = "enhancer"
         self._running: dict[Any, tuple[int, Path | None]] = {}
+        self._again: list[tuple[float, int, Path | None]] = []
+        """What was lost: when it is asked for again (monotonic), step, checkpoint."""
         self._lost = 0
         self._said: set[str] = set()
         self._began_s = time.monotonic()
@@ -118,7 +122,7 @@ class GuardWatch:
     @property
     def measuring(self) -> set[int]:
         """Steps whose checkpoints are still needed."""
-        return {step for step, _ in self._running.values()}
+        return {step for step, _ in self._running.values()} | {step for _, step, _ in self._again}
 
     def measure(self, step: int, checkpoint: Path | None) -> None:
         """Ask for the measurement of a checkpoint (None: the pretrained policy)."""
@@ -140,8 +144,13 @@ class GuardWatch:
                 self.measure(step, folder)
 
     def collect(self, timeout_s: float = 0.0) -> None:
-        """Take what is ready."""
+        """Take what is ready, and ask again for what was lost a while ago."""
+        due = [one for one in self._again if one[0] <= time.monotonic()]
+        self._again = [one for one in self._again if one not in due]
+        for _, step, checkpoint in due:
+            self.measure(step, checkpoint)
         if not self._running:
+            time.sleep(timeout_s if self._again else 0.0)
             return
         ready, _ = ray.wait(list(self._running), num_returns=len(self._running), timeout=timeout_s)
         for reference in [asked for asked in self._running if asked in ready]:  # in the order in which the meter takes them
@@ -167,7 +176,7 @@ class GuardWatch:
 
     def wait(self) -> None:
         """Take all that is under way; each measurement has its deadline."""
-        while self._running:
+        while self._running or self._again:
             self.collect(timeout_s=1.0)
 
     def _check_hanging(self) -> None:
@@ -220,8 +229,8 @@ class GuardWatch:
     def _lose(self, step: int, checkpoint: Path | None, why: str) -> None:
         self._note(f"the guard's measurement of step {step} failed: {why}")
         self._lost += 1
-        if self._lost < MOST_LOST:
-            self.measure(step, checkpoint)
+        if self._lost < MOST_LOST:  # not at once: a panel that is ill for seconds must not use up all tries
+            self._again.append((time.monotonic() + PAUSE_S * 2 ** (self._lost - 1), step, checkpoint))
         elif self._settings.guard.stop:
             self.unguarded = f"{self._lost} guard measurements failed in a row, the last with: {why}"
             self._stop(f"unguarded: {self.unguarded}")

@@ -221,13 +221,13 @@ class RunFolder:
     def append(self, name: str, record: Mapping[str, Any]) -> None:
         """Append one line to `name` (metrics.jsonl, guard.jsonl, events.jsonl), whole or not at all. Raises DiskFullError."""
         path = self.path / name
-        length = path.stat().st_size if path.exists() else 0
+        whole = _cut_to_whole_lines(path) if path.exists() else 0  # half a line, from a kill, would swallow this one
         try:
             with on_disk(path), path.open("a", encoding="utf-8") as file:
                 file.write(json.dumps(record) + "\n")
         except DiskFullError:
             if path.exists():
-                os.truncate(path, length)  # half a line would swallow the next one
+                os.truncate(path, whole)
             raise
 
     def event(self, sentence: str, step: int) -> None:
@@ -333,6 +333,20 @@ def _working_folder(store: ObjectStore, assignments: list[str]) -> Path:
         store.download(path.name, path)
         settings, _ = build_known(Settings, merge(read_toml(path), parse_assignments(assignments)), source=f"{store.uri}/{path.name}")
     return settings.run.folder
+
+
+def _cut_to_whole_lines(path: Path) -> int:
+    """Its length in bytes, once a last line without an end is gone."""
+    with path.open("rb+") as file:
+        length = file.seek(0, os.SEEK_END)
+        if not length:
+            return 0
+        file.seek(length - 1)
+        if file.read(1) != b"\n":
+            file.seek(0)
+            length = file.read().rfind(b"\n") + 1
+            file.truncate(length)
+        return length
 
 
 def _check_dnsmos(guard: Mapping[str, Any], path: Path) -> None:

@@ -112,3 +112,14 @@ def test_a_pointer_that_leads_elsewhere_or_is_cut_short_is_refused(run, record):
     (run.path / "checkpoints" / "last.json").write_text(record)
     with pytest.raises(CheckpointError, match=r"last\.json"):
         run.last_checkpoint()
+
+
+def test_a_line_that_a_kill_cut_off_does_not_swallow_the_next_one(run):
+    run.append("events.jsonl", {"event": "one"})
+    with (run.path / "events.jsonl").open("a") as file:
+        file.write('{"event": "half')
+    run.append("events.jsonl", {"event": "two"})
+    assert [record["event"] for record in run.lines("events.jsonl")] == ["one", "two"]
+    (run.path / "metrics.jsonl").touch()
+    run.append("metrics.jsonl", {"step": 0})
+    assert list(run.lines("metrics.jsonl")) == [{"step": 0}]
