@@ -25,6 +25,7 @@ def clips(folder, mix, *, exact):
         str(small_enhancer(folder)),
         EXPLORATION,
         None,
+        None,
         first_block=0,
         rows_per_block=2,
         staleness=StalenessConfig(exact_staleness=exact),
