@@ -29,7 +29,7 @@ def panel_of(judges):
 
 def test_every_arm_is_a_panel_that_can_be_built_and_fits_the_deadlines():
     arms, notes = panels.arms_of(arguments(*CHECKPOINTS))
-    assert list(arms) == ["dnsmos", "sentiment", "questions", "gsrm", "reasoned", "composite"]
+    assert list(arms) == ["dnsmos", "sentiment", "anchor", "questions", "gsrm", "reasoned", "composite"]
     assert notes == []
     for arm in arms.values():
         for judge in panel_of(arm.judges).judges:
@@ -44,7 +44,7 @@ def test_every_arm_is_a_panel_that_can_be_built_and_fits_the_deadlines():
 
 def test_a_judge_that_is_not_there_is_left_out_by_name():
     arms, notes = panels.arms_of(arguments())
-    assert list(arms) == ["dnsmos", "sentiment", "composite"]
+    assert list(arms) == ["dnsmos", "sentiment", "anchor", "composite"]
     assert [note.partition(":")[0] for note in notes] == ["questions", "gsrm", "reasoned"]
     arms, notes = panels.arms_of(arguments("--arms", "mine,dnsmos", "--arm", 'mine=[{name="mine", kind="stoi"}]'))
     assert list(arms) == ["mine", "dnsmos"]

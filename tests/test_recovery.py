@@ -81,11 +81,11 @@ class Rows:
         ids = block * self._rows + np.arange(self._rows)
         zeros = np.zeros(self._rows)
         steps = np.array([self._schedule.step(row) for row in ids])
-        words = {"scene_id": "S", "fault": "", "verdicts": "{}"}
+        words = {"scene_id": "S", "fault": "", "verdicts": "{}", "usage": ""}
         return {
             **{name: np.array([word] * self._rows, dtype=object) for name, word in words.items()},
             **{"rollout_id": ids, "step": steps, "version": steps, "sample": zeros.astype(int), "parts": np.ones((self._rows, 1))},
-            **dict.fromkeys(("rollout_s", "gate_wait_s", "reward_s"), zeros),
+            **dict.fromkeys(("rollout_s", "gate_wait_s", "reward_s", "reward_wait_s", "judged_at_s", "retries"), zeros),
         }
 
 
@@ -95,7 +95,7 @@ class Job:
     section = "finetune"
 
     def __init__(self, folder: Path, **size) -> None:
-        self.size = StreamSettings(steps=STEPS, step_timeout_s=15.0, call_timeout_s=10.0, **size)
+        self.size = StreamSettings(steps=STEPS, step_timeout_s=30.0, call_timeout_s=20.0, **size)
         pool = LearnerPoolConfig(ranks=RANKS, num_cpus=0.1, call_timeout_s=60.0)
         self.settings = Settings(run=RunSettings(folder=folder, name="run"), learner_pool=pool)
         self.run = RunFolder.create(self.settings) if not (folder / "run").exists() else RunFolder.open(folder / "run")

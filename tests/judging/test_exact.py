@@ -28,7 +28,7 @@ def on_this_machine(panel, *seeds):
 def on_a_replica(panel, *seeds):
     """As a replica of Serve hears them, without Serve."""
     replica = JudgeReplica.func_or_class(panel.judges[0].model_dump(mode="json"))
-    verdicts, _ = asyncio.run(replica.judge_apart([JudgeClip(str(seed), sound(seed), RATE_HZ) for seed in seeds]))
+    verdicts, *_ = asyncio.run(replica.judge_apart([JudgeClip(str(seed), sound(seed), RATE_HZ) for seed in seeds]))
     return [verdict.score for verdict in verdicts]
 
 
