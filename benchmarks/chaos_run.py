@@ -176,7 +176,7 @@ class Trial:
 
     def restarts(self) -> int:
         """How often a phase was begun again."""
-        return sum("beginning again" in record["event"] for record in RunFolder(self.run).lines("events.jsonl"))
+        return sum("; going back to " in record["event"] for record in RunFolder(self.run).lines("events.jsonl"))
 
     def finished(self) -> int:
         """How many steps are finished."""

@@ -24,7 +24,7 @@ PANEL = PanelConfig(
 
 
 def request(clip_id: str) -> dict:
-    audio = (0.1 * np.random.default_rng(len(clip_id)).standard_normal(RATE_HZ)).astype(np.float32)
+    audio = (0.1 * np.random.default_rng(list(clip_id.encode())).standard_normal(RATE_HZ)).astype(np.float32)
     return {"clip_id": clip_id, "audio": audio, "sample_rate_hz": RATE_HZ, "reference": None}
 
 

@@ -16,6 +16,7 @@ from auricle.judging.panel import JudgeConfig, PanelConfig, SharedPoolConfig
 from auricle.judging.scaling import ScalingConfig
 from auricle.judging.sitting import Sitting
 from auricle.judging.verdict import Scored
+from auricle.usage import Usage
 
 ODD = "tests.judging.odd_judges:LevelJudge"
 PANEL = PanelConfig(
@@ -80,7 +81,7 @@ class Handle:
 
     async def remote(self, clips):
         await asyncio.sleep(self.takes_s)
-        return [Scored(1.0)] * len(clips), Identity()
+        return [Scored(1.0)] * len(clips), Identity(), Usage("sleepy", "here:1", 1.0, 1.0, 1.0), self.takes_s
 
 
 def _asked_while_asleep(*, wakes_after_s, takes_s, deadline_s, wake_timeout_s):

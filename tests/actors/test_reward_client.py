@@ -9,6 +9,7 @@ import pytest
 from ray.exceptions import RayError
 
 from actors.coordinator import RankReport, RunCoordinator, partial_folder
+from actors.pool_sums import verdicts_of
 from actors.reward_client import RewardStage
 from actors.settings import RewardConfig
 from actors.stream_learner import ledger_entries
@@ -152,7 +153,7 @@ def test_a_block_that_is_judged_twice_has_one_verdict_and_one_entry(monkeypatch,
         blocks = [await anext(stage(rollouts())) for _ in range(2)]
         for block in blocks:
             outcomes = [RowOutcome(row, "trained", "", float(part), 0.0) for row, [part] in enumerate(block["parts"])]
-            await coordinator.step_done(0, RankReport(0, {}, {}, ledger_entries(block, outcomes)))
+            await coordinator.step_done(0, RankReport(0, {}, {}, ledger_entries(block, outcomes, verdicts_of(block))))
         partial_folder(run_folder, 1).mkdir(parents=True)
         await coordinator.commit(1)
         return blocks
@@ -169,7 +170,7 @@ class SittingHandle:
     """A Serve handle over a sitting in this process."""
 
     def __init__(self, sitting):
-        self.judge, self._sitting = self, sitting
+        self.judge, self.usage, self._sitting = self, Told(), sitting
 
     async def remote(self, requests):
         return await self._sitting.judge(requests)
