@@ -114,7 +114,9 @@ class RewardStage:
                     if attempt > 1:
                         await asyncio.sleep(self._config.pause_s * 2 ** (attempt - 2) * random.uniform(0.5, 1.5))
                     try:
-                        return await self._handle.judge.remote(list(requests)), attempt - 1
+                        answers = await self._handle.judge.remote(list(requests))
+                        # A panel that was joined may have further judges, which are not this run's.
+                        return [{judge.name: one[judge.name] for judge in self._panel.judges} for one in answers], attempt - 1
                     except (RayError, RayServeException) as error:  # a replica died or is overloaded: worth another try
                         fault = f"{type(error).__name__}: {error}".splitlines()[0]
         except TimeoutError:

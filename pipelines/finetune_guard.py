@@ -3,8 +3,9 @@
 Invariants:
 - Every judgement is made against the pretrained policy's measurement (step 0): before that one is there, others only wait on disk.
 - A measurement that fails, that takes longer than `guard.timeout_s`, or in which panel or guards gave no score at all is lost: that is
-  said, and it is made again; MOST_LOST in a row stop the run rather than let it go on unguarded. Of the start scores on enough scenes are
-  asked (`auricle.learning.guard`); a metric without them guards nothing, which is said, as are scenes that cannot be loaded.
+  said, and it is made again after a pause; one step's that failed MOST_LOST times stops the run rather than let it go on unguarded. Of the
+  start scores on enough scenes are asked (`auricle.learning.guard`); a metric without them guards nothing, which is said, as are scenes
+  that cannot be loaded.
 - Every checkpoint of the schedule is measured: one that was written, and not measured when the run was killed, is when it goes on. (None is
   pruned before: what is being measured is spared, and what is missing is asked for before anything else is written.)
 - What measurements mean is worked out anew from those on disk, so that a resumed run judges as the first would have.
@@ -33,7 +34,7 @@ from pipelines.settings import Settings
 from pipelines.tracking import Tracker
 
 MOST_LOST = 3
-"""Measurements that may fail in a row before the run stops."""
+"""How often a step's measurement may fail, with no other made between, before the run stops."""
 PAUSE_S = 5.0
 """Until the first try anew; doubled for the second."""
 
@@ -59,7 +60,8 @@ class GuardWatch:
         self._running: dict[Any, tuple[int, Path | None]] = {}
         self._again: list[tuple[float, int, Path | None]] = []
         """What was lost: when it is asked for again (monotonic), step, checkpoint."""
-        self._lost = 0
+        self._lost: dict[int, int] = {}
+        """How often the measurement of a step failed, since one was made."""
         self._said: set[str] = set()
         self._began_s = time.monotonic()
         self.fooled, self.unguarded = "", ""
@@ -170,7 +172,7 @@ class GuardWatch:
             if empty := emptiness(measurement, self._settings.guard):
                 self._lose(step, checkpoint, empty)
             else:
-                self._lost = 0
+                self._lost.clear()
                 self._take(measurement)
         self._check_hanging()
 
@@ -228,11 +230,13 @@ class GuardWatch:
 
     def _lose(self, step: int, checkpoint: Path | None, why: str) -> None:
         self._note(f"the guard's measurement of step {step} failed: {why}")
-        self._lost += 1
-        if self._lost < MOST_LOST:  # not at once: a panel that is ill for seconds must not use up all tries
-            self._again.append((time.monotonic() + PAUSE_S * 2 ** (self._lost - 1), step, checkpoint))
-        elif self._settings.guard.stop:
-            self.unguarded = f"{self._lost} guard measurements failed in a row, the last with: {why}"
+        self._lost[step] = lost = self._lost.get(step, 0) + 1
+        if lost < MOST_LOST:  # not at once: a panel that is ill for seconds must not use up all tries
+            self._again.append((time.monotonic() + PAUSE_S * 2 ** (lost - 1), step, checkpoint))
+            return
+        del self._lost[step]
+        if self._settings.guard.stop:
+            self.unguarded = f"the measurement of step {step} failed {lost} times, and no other was made between, the last with: {why}"
             self._stop(f"unguarded: {self.unguarded}")
 
 

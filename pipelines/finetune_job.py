@@ -74,9 +74,11 @@ class FinetuneJob(StreamJob):
     def _leave_panel(self) -> None:
         if self._pools is not None:
             self._pools.stop()
+        try:
             self.watch()
-        if not self.settings.panel.app:
-            stop_panel(app_name=self._panel_app)
+        finally:
+            if not self.settings.panel.app:
+                stop_panel(app_name=self._panel_app)
 
     def watch(self) -> None:
         """See `StreamJob.watch`: what was scaled goes into scaling.jsonl, and is told."""

@@ -10,6 +10,7 @@ from ray.util.metrics import Gauge
 PREFIXES = {
     "pool/": ("pool", "pool"),
     "judge/": ("judge", "judge"),
+    "judge_pool/": ("judge_pool", "judge"),
     "failures/": ("failures", "reason"),
     "reward/part/": ("reward_part", "part"),
     "ledger/": ("ledger", "state"),

@@ -50,12 +50,12 @@ class PoolWatch:
         return fresh
 
     def figures(self) -> dict[str, float]:
-        """`judge/POOL/replicas`, `queue_age_s` and `queue_depth`: processes now, and the worst of the queue since the last call."""
+        """`judge_pool/POOL/replicas`, `queue_age_s` and `queue_depth`: processes now, and the worst of the queue since the last call."""
         with self._lock:
             figures = {}
             for pool, seen in self._pools.items():
-                figures[f"judge/{pool}/replicas"] = float(seen["replicas"])
-                figures |= {f"judge/{pool}/{name}": float(self._worst.pop((pool, name), seen[name])) for name in WORST}
+                figures[f"judge_pool/{pool}/replicas"] = float(seen["replicas"])
+                figures |= {f"judge_pool/{pool}/{name}": float(self._worst.pop((pool, name), seen[name])) for name in WORST}
             return figures
 
     def take(self, seen: Mapping[str, Any]) -> None:

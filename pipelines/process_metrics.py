@@ -52,8 +52,8 @@ def used(processes: Sequence[Sequence[Usage]]) -> dict[str, float]:
     if any(usage.calls for usage in last):
         calls = sum(now.calls - first.calls for first, now, _ in known)
         if known:
-            metrics["queue_depth"] = sum((now.waited_s - first.waited_s) / seconds for first, now, seconds in known)
+            metrics["queue_depth"] = sum(max(0.0, now.waited_s - first.waited_s) / seconds for first, now, seconds in known)
             metrics["busy_share"] = sum((now.busy_s - first.busy_s) / seconds for first, now, seconds in known) / len(known)
         if calls > 0:
-            metrics["queue_age_s"] = sum(now.waited_s - first.waited_s for first, now, _ in known) / calls
+            metrics["queue_age_s"] = sum(max(0.0, now.waited_s - first.waited_s) for first, now, _ in known) / calls
     return metrics

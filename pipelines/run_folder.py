@@ -82,8 +82,7 @@ class RunFolder:
             require_free(f"{settings.run.store.rstrip('/')}/{settings.run.name}")
         path.mkdir(parents=True, exist_ok=True)
         run = cls(path)
-        if held is not None:
-            held.enter_context(only_job_in(path))
+        _hold(path, held)
         run.write_settings(settings)
         return run
 
@@ -100,15 +99,17 @@ class RunFolder:
 
         A run that came from a store goes on being kept there. held: as of `create`. Raises ConfigError, StoreError.
         """
-        if not is_uri(place):
-            run = cls.open(Path(place))
-        else:
+        if is_uri(place):
             store = ObjectStore(place)
             parent, _, name = store.uri.rpartition("/")
             assignments = [f"run.store={json.dumps(parent)}", *assignments]
-            run = cls.open(fetch(store, _working_folder(store, assignments) / name))
-        if held is not None:
-            held.enter_context(only_job_in(run.path))
+            folder = _working_folder(store, assignments) / name
+            folder.mkdir(parents=True, exist_ok=True)
+            _hold(folder, held)  # before it is written: a job may be at work there
+            run = cls.open(fetch(store, folder))
+        else:
+            run = cls.open(Path(place))
+            _hold(run.path, held)
         settings = run.resumed_settings(assignments)
         run.write_settings(settings)
         return run, settings
@@ -175,10 +176,13 @@ class RunFolder:
         if found is None and (parts := ledger.parts(self.path / "ledger")):
             # `commit` writes the ledger's part, renames the checkpoint, then points last.json at it: a kill may fall between any two.
             [(_, step), *more] = map(ledger.part_range, parts)
+            partial = partial_folder(self.path, step).is_dir()  # looked at first: the rename may happen meanwhile
             if not more and checkpoint_folder(self.path, step).is_dir():
                 return step, checkpoint_folder(self.path, step)
-            if not more and partial_folder(self.path, step).is_dir():
+            if not more and partial:
                 return None
+            if found := self._pointer("last.json"):
+                return found
             raise CheckpointError(
                 f"{self.path}: the ledger holds finished steps, but no checkpoint is left; restore one, or start a new run"
             )
@@ -333,6 +337,11 @@ def _working_folder(store: ObjectStore, assignments: list[str]) -> Path:
         store.download(path.name, path)
         settings, _ = build_known(Settings, merge(read_toml(path), parse_assignments(assignments)), source=f"{store.uri}/{path.name}")
     return settings.run.folder
+
+
+def _hold(folder: Path, held: ExitStack | None) -> None:
+    if held is not None:
+        held.enter_context(only_job_in(folder))
 
 
 def _cut_to_whole_lines(path: Path) -> int:

@@ -144,9 +144,9 @@ class StreamJob(ABC):
             return
         if isinstance(message, Committed):
             self.run.publish(message.step)
-            self.run.prune_checkpoints(self.size.keep_checkpoints, self._guard.measuring)
             if message.step % self.guard_settings.guard.every == 0 or message.step >= self.size.steps:
                 self._guard.measure(message.step, Path(message.folder))
+            self.run.prune_checkpoints(self.size.keep_checkpoints, self._guard.measuring)
             return
         metrics = self._metrics.add(message, self._scaling.new()) | self.figures()
         self.run.append("metrics.jsonl", {"step": message.step, "time_s": message.time_s, "metrics": metrics})

@@ -50,9 +50,13 @@ def test_the_worst_since_the_last_step_counts():
     watch.take(seen(age_s=3.0, depth=2))
     watch.take(seen(age_s=9.0, depth=1, replicas=2))
     watch.take(seen(age_s=1.0, replicas=3))
-    assert watch.figures() == {"judge/listener/replicas": 3.0, "judge/listener/queue_age_s": 9.0, "judge/listener/queue_depth": 2.0}
+    assert watch.figures() == {
+        "judge_pool/listener/replicas": 3.0,
+        "judge_pool/listener/queue_age_s": 9.0,
+        "judge_pool/listener/queue_depth": 2.0,
+    }
     watch.take(seen())
-    assert watch.figures()["judge/listener/queue_age_s"] == 0.0
+    assert watch.figures()["judge_pool/listener/queue_age_s"] == 0.0
 
 
 def test_a_sentence_for_people():

@@ -36,4 +36,5 @@ def _alone(judge: JudgeConfig) -> JudgeConfig:
     if "engine" in options_class(find_judge(judge.kind_or_name)).model_fields:
         engine = options.get("engine", {})
         options = {**options, "engine": engine | {"extra": engine.get("extra", {}) | {"enable_prefix_caching": False}}}
-    return judge.model_copy(update={"alone": True, "options": options, "deadline_s": ALONE_FACTOR * judge.deadline_s})
+    deadline_s = judge.deadline_s if judge.alone else ALONE_FACTOR * judge.deadline_s  # once, also where it is asked twice
+    return judge.model_copy(update={"alone": True, "options": options, "deadline_s": deadline_s})

@@ -118,8 +118,11 @@ class Sitting:
         for row, hearing in zip(mine, await self._judged(judge, [clips[row] for row in mine], [places[row] for row in mine]), strict=True):
             hearings[row] = hearing
         for row, verdict in waited.items():
-            # None: whoever asked first was cut off.
-            hearings[row] = await asyncio.shield(verdict) or (await self._judged(judge, [clips[row]], [places[row]]))[0]
+            hearings[row] = await asyncio.shield(verdict)
+        if left := [row for row in waited if hearings[row] is None]:  # whoever asked first was cut off
+            asked = await self._judged(judge, [clips[row] for row in left], [places[row] for row in left])
+            for row, hearing in zip(left, asked, strict=True):
+                hearings[row] = hearing
         return [hearing for hearing in hearings if hearing is not None]
 
     async def _judged(self, judge: JudgeConfig, clips: Sequence[JudgeClip], places: Sequence[Place]) -> list[Hearing]:
