@@ -140,6 +140,7 @@ class PoolScaler:
     def __init__(self, pool: str, bounds: Bounds, config: ScalingConfig) -> None:
         self._pool, self._bounds, self._config = pool, bounds, config
         self._wanted: int | None = None
+        self._told: tuple[int, int] | None = None
         self._changed_s = self._busy_s = 0.0
         self._needs: deque[tuple[float, int]] = deque()  # falling: the first is the largest of the window
 
@@ -147,12 +148,19 @@ class PoolScaler:
         """How many processes there should be from now on, and the event where this is a change."""
         if self._wanted is None:
             self._changed_s = self._busy_s = now_s
+        if self._told and self._told[1] == target:
+            self._told = None  # taken up
         if self._wanted is None or now_s - self._changed_s >= SETTLES_S:
             self._wanted = target
         seen = self._seen(now_s, queue, running, self._wanted)
         decision = decide(seen, self._bounds, self._config)
         if decision.replicas == self._wanted:
             return self._wanted, None
+        change = (self._wanted, decision.replicas)
+        if change == self._told:  # Serve has not done it yet: asked for again, and told once
+            self._wanted, self._changed_s = decision.replicas, now_s
+            return self._wanted, None
+        self._told = change
         event = ScaleEvent(
             number,
             time.time(),

@@ -94,6 +94,11 @@ def test_a_change_is_told_once_though_serve_is_slow_to_take_it_up():
     first, again = scaler.step(1.0, waiting, 0, 0), scaler.step(1.5, waiting, 0, 0)
     assert (first[0], first[1] is None) == (1, False)
     assert (again[0], again[1]) == (1, None)
+    late = scaler.step(4.0, waiting, 0, 0)  # Serve has forgotten it: it is asked for again
+    assert (late[0], late[1]) == (1, None)
+    assert scaler.step(5.0, waiting, 1, 1) == (1, None)
+    gone = scaler.step(20.0, waiting, 0, 0)  # somebody took it away: another change
+    assert (gone[0], gone[1] is None) == (1, False)
 
 
 def test_a_new_scaler_takes_its_time_before_it_shrinks_what_it_finds():
