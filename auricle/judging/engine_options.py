@@ -5,7 +5,7 @@ import difflib
 import importlib.util
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from pydantic import Field, PositiveInt, field_validator
 
@@ -15,6 +15,9 @@ from auricle.config import Config
 class EngineOptions(Config):
     """vLLM's engine arguments that depend on the machine; `extra` takes any other by vLLM's name."""
 
+    mode: Literal["in_process", "async"] = "in_process"
+    """Where a listener's engine runs. async: vLLM's AsyncLLM, in a process of its own beside the judge's, so that preparing prompts does
+    not hold up its steps: for GPUs. Both batch continuously what several calls ask."""
     max_model_len: PositiveInt = 1024
     """Longest prompt and answer together, in tokens (audio tokens included)."""
     max_num_seqs: PositiveInt = 32

@@ -9,7 +9,7 @@ rank correlation .999 with sampling many answers). Where less than half of the p
 import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cached_property, partial
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
@@ -20,9 +20,8 @@ from auricle.config import Config
 from auricle.judging.hashing import content_hash, model_hash
 from auricle.judging.judge import Choice, Identity, Judge, JudgeClip
 from auricle.judging.listener_questions import listener_questions
-from auricle.judging.shared_engine import SharedEngine
 from auricle.judging.verdict import Failed, Scored, Span, Verdict
-from auricle.judging.vllm_engine import EngineOptions, answer_messages, is_own_listener, own_window_s, start_engine
+from auricle.judging.vllm_engine import EngineOptions, answer_messages, is_own_listener, open_engine, own_window_s
 from auricle.listeners.answers import SCORES, expected_score, parse_artefact, parse_choice, parse_description
 from auricle.listeners.prompts import prompt
 from auricle.listeners.questions import question
@@ -96,7 +95,7 @@ class ListenerJudge(Judge):
         self._own = is_own_listener(self._folder)
         self._window_s = options.window_s or (own_window_s(self._folder) if self._own else 30.0)
         self._questions = [listener_questions(options, own=self._own, wording=wording) for wording in range(self.wordings)]
-        self.engine = SharedEngine(partial(start_engine, self._folder, options.revision, options.engine, audios=2 if self._own else 1))
+        self.engine = open_engine(self._folder, options.revision, options.engine, audios=2 if self._own else 1)
         self._score_tokens = {score: self._one_token(score) for score in SCORES}
 
     @cached_property

@@ -6,7 +6,9 @@ import io
 import json
 import logging
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,11 +18,14 @@ import torch
 import torch.distributed as dist
 
 from auricle.errors import EnvironmentSetupError, JudgeError
+from auricle.judging.async_engine import AsyncEngine
 from auricle.judging.engine_options import EngineOptions
+from auricle.judging.shared_engine import SharedEngine
 from auricle.listeners.configuration import AuricleListenerConfig
 
 if TYPE_CHECKING:
     from vllm import LLM
+    from vllm.v1.engine.async_llm import AsyncLLM
 
 ENVIRONMENT = {
     "VLLM_ENABLE_V1_MULTIPROCESSING": "0",
@@ -41,12 +46,53 @@ def start_engine(model: str, revision: str, options: EngineOptions, *, audios: i
         raise EnvironmentSetupError(
             f"listener: vLLM is not installed or does not import ({error}); install auricle[cpu] or auricle[gpu]"
         ) from error
+    if options.mode != "in_process":
+        raise JudgeError(f"listener {model!r}: engine.mode = {options.mode!r} is for judges of the kind `listener`; leave it out here")
+    on_gpu = _prepare()
+    arguments = _arguments(model, revision, options, audios, on_gpu)
+    with _as_a_judges_fault(model):
+        return LLM(**arguments)
+
+
+def open_engine(model: str, revision: str, options: EngineOptions, *, audios: int = 1) -> SharedEngine | AsyncEngine:
+    """An engine for several threads that ask at once, in this process or in one of its own (`mode`). Raises as `start_engine`."""
+    if options.mode == "in_process":
+        return SharedEngine(partial(start_engine, model, revision, options, audios=audios))
+    return AsyncEngine(partial(_start_async, model, revision, options, audios))
+
+
+def _start_async(model: str, revision: str, options: EngineOptions, audios: int) -> "AsyncLLM":
+    on_gpu = torch.cuda.is_available()
+    # The engine's process is started anew: this one has threads. What `_prepare` does for one's own process cannot reach into that.
+    for name, value in (
+        {"VLLM_WORKER_MULTIPROC_METHOD": "spawn"} | ({} if on_gpu else {"TORCH_COMPILE_DISABLE": "1"}) | ENVIRONMENT
+    ).items():
+        os.environ.setdefault(name, value)
+    try:
+        from vllm.engine.arg_utils import AsyncEngineArgs
+        from vllm.v1.engine.async_llm import AsyncLLM
+    except ImportError as error:
+        raise EnvironmentSetupError(
+            f"listener: vLLM is not installed or does not import ({error}); install auricle[cpu] or auricle[gpu]"
+        ) from error
+    arguments = _arguments(model, revision, options, audios, on_gpu)
+    del arguments["use_tqdm_on_load"]  # of LLM alone
+    with _as_a_judges_fault(model):
+        return AsyncLLM.from_engine_args(AsyncEngineArgs(**arguments))
+
+
+def _prepare() -> bool:
+    """What this process needs before an engine starts in it; whether there is a GPU."""
     on_gpu = torch.cuda.is_available()
     if not on_gpu:
         # vLLM compiles a kernel for `logprob_token_ids` at its first use: 3-9 s, 83 s once on a busy machine, for the same speed.
         importlib.import_module("torch._dynamo").config.disable = True
         _join_alone()
     logging.getLogger("vllm.v1.worker.cpu_worker").addFilter(_is_news)
+    return on_gpu
+
+
+def _arguments(model: str, revision: str, options: EngineOptions, audios: int, on_gpu: bool) -> dict[str, Any]:
     arguments: dict[str, Any] = {
         "model": model,
         "dtype": options.dtype if options.dtype != "auto" or on_gpu else "float32",
@@ -68,8 +114,13 @@ def start_engine(model: str, revision: str, options: EngineOptions, *, audios: i
         arguments["kv_cache_memory_bytes"] = options.cache_mib << 20
     if not Path(model).is_dir():
         arguments["revision"] = revision
+    return arguments | options.extra
+
+
+@contextmanager
+def _as_a_judges_fault(model: str) -> Iterator[None]:
     try:
-        return LLM(**(arguments | options.extra))
+        yield
     except (OSError, ValueError, RuntimeError, KeyError, NotImplementedError) as error:
         raise JudgeError(f"listener {model!r} does not load in vLLM: {type(error).__name__}: {error}") from error
 

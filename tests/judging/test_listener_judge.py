@@ -153,3 +153,29 @@ def test_models_that_are_not_ours_are_asked_through_their_chat_template(listener
     foreign = listener.judge(clips)
     assert [verdict.rationale for verdict in foreign] == [verdict.rationale for verdict in ours]
     assert [verdict.score for verdict in foreign] == pytest.approx([verdict.score for verdict in ours], abs=1e-2)
+
+
+@pytest.mark.slow
+def test_an_engine_in_a_process_of_its_own_says_the_same():
+    clips = [_speech(), _speech("noisy", noise=0.05)]
+    verdicts = {}
+    for mode in ("in_process", "async"):
+        judge = ListenerJudge(ListenerOptions(ask=["describe", "rate"], engine=SMALL.model_copy(update={"mode": mode})))
+        try:
+            with ThreadPoolExecutor(2) as callers:  # two calls share the engine
+                first, second = callers.submit(judge.judge, clips), callers.submit(judge.judge, clips[::-1])
+                verdicts[mode] = first.result()
+                assert [verdict.rationale for verdict in second.result()[::-1]] == [verdict.rationale for verdict in first.result()]
+        finally:
+            judge.close()
+    for one, other in zip(*verdicts.values(), strict=True):
+        assert isinstance(one, Scored)
+        assert one.rationale == other.rationale
+        assert one.score == pytest.approx(other.score, abs=1e-3)
+
+
+def test_only_the_kind_listener_has_an_engine_in_a_process_of_its_own(random_listener):
+    from auricle.judging.vllm_engine import start_engine
+
+    with pytest.raises(JudgeError, match=r"engine\.mode = 'async' is for judges of the kind `listener`"):
+        start_engine(str(random_listener), "main", SMALL.model_copy(update={"mode": "async"}))
