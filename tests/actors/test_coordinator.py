@@ -164,3 +164,18 @@ def test_a_phase_ends_with_a_checkpoint(run_folder):
     actor = coordinator(run_folder, every=100, phase_end_step=1)
     [directive, _] = finish_step(actor, 0)
     assert (directive.checkpoint, directive.stop) == (True, False)
+
+
+def test_what_ranks_elsewhere_send_is_part_of_the_checkpoint(run_folder):
+    actor = coordinator(run_folder, every=1)
+    finish_step(actor, 0)
+    for piece in (
+        ("engine/rank0.pt", 0, b"01"),
+        ("engine/rank1.pt", 0, b"23"),
+        ("engine/rank0.pt", 2, b"45"),
+        ("engine/rank1.pt", 0, b"23"),
+    ):
+        asyncio.run(actor.take(1, piece))
+    asyncio.run(actor.commit(1))
+    folder = run_folder / "checkpoints" / "step-000001" / "engine"
+    assert {path.name: path.read_bytes() for path in folder.iterdir()} == {"rank0.pt": b"0145", "rank1.pt": b"23"}
