@@ -81,10 +81,10 @@ def cluster(settings: ClusterSettings, *, namespace: str, log: Path | None = Non
 
 
 def require_shared(folder: Path, others: Sequence[Path] = (), *, timeout_s: float = LOOK_TIMEOUT_S) -> None:
-    """Every node must see `folder` as this process does, and find something at `others`.
+    """The head node must see `folder`, a run's, as this process does; every node must find something at `others`.
 
-    A file with a token is written into `folder`, and a task pinned to each node reads it; a cluster of one node needs no asking. Raises
-    EnvironmentSetupError naming node and path.
+    A file with a token is written into `folder`, and a task pinned to the head reads it (learner ranks elsewhere hand their files over,
+    `actors.home`); a cluster of one node needs no asking. Raises EnvironmentSetupError naming node and path.
     """
     nodes = [node for node in ray.nodes() if node["Alive"]]
     if len(nodes) < 2:
@@ -98,7 +98,9 @@ def require_shared(folder: Path, others: Sequence[Path] = (), *, timeout_s: floa
         asked = []  # several nodes may have one name
         for node in nodes:
             there = NodeAffinitySchedulingStrategy(node["NodeID"], soft=False)
-            asked.append((node["NodeName"], look.options(scheduling_strategy=there).remote(mark, token, list(others))))
+            on_head = next(iter(ON_HEAD)) in node["Resources"]
+            answer = look.options(scheduling_strategy=there).remote(mark if on_head else None, token, list(others))
+            asked.append((node["NodeName"], answer))
         for name, answer in asked:
             try:
                 faults += [f"node {name} does not see {path}" for path in ray.get(answer, timeout=timeout_s)]
@@ -108,18 +110,19 @@ def require_shared(folder: Path, others: Sequence[Path] = (), *, timeout_s: floa
         mark.unlink(missing_ok=True)
     if faults:
         raise EnvironmentSetupError(
-            f"{'; '.join(faults)}. Runs, scenes and checkpoints have to lie where every node of the cluster finds them under one path, on "
-            "a shared file system (--set run.folder=..., scenes.folder=..., finetune.enhancer=...)"
+            f"{'; '.join(faults)}. Scenes and enhancers have to lie where every node of the cluster finds them under one path, on a shared "
+            "file system or as a copy of its own (--set scenes.folder=..., finetune.enhancer=...); a run's folder on the head, where the "
+            "driver runs, too (--set run.folder=...)"
         )
 
 
-def _not_seen(mark: Path, token: str, others: list[Path]) -> list[str]:
+def _not_seen(mark: Path | None, token: str, others: list[Path]) -> list[str]:
     """Runs on a node: which of the paths it does not see."""
     try:
-        seen = mark.read_text() == token
+        seen = mark is None or mark.read_text() == token
     except OSError:
         seen = False
-    return ([] if seen else [str(mark.parent)]) + [str(path) for path in others if not path.exists()]
+    return ([] if mark is None or seen else [str(mark.parent)]) + [str(path) for path in others if not path.exists()]
 
 
 def _keep_to_this_machine() -> None:

@@ -22,6 +22,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
+from actors.home import Piece, put_piece
 from actors.pulse import own_pulse
 from auricle import ledger
 from auricle.errors import LedgerError
@@ -165,6 +166,10 @@ class RunCoordinator:
             ended = step * self._global_batch
             ledger.record_issued(self._folder / "ledger", ended, withdrawn=self._issued - ended)
         self._messages.put_nowait(Committed(step, str(final)))
+
+    async def take(self, step: int, piece: Piece) -> None:
+        """A piece of the partial checkpoint of `step`, from a rank that does not see the run's folder (`actors.home`)."""
+        put_piece(partial_folder(self._folder, step), piece)
 
     async def request_stop(self, reason: str) -> None:
         """Stop, with a checkpoint, at the next step that is not decided yet."""

@@ -143,7 +143,7 @@ class Engine:
 
     def save(self, folder: Path, **state: Any) -> None:
         """Parameters, optimiser and `state` (JSON) into `folder`, which the caller makes appear under its final name. Collective."""
-        folder.mkdir(parents=True, exist_ok=True)
+        (folder / _TAG).mkdir(parents=True, exist_ok=True)  # DeepSpeed makes it on rank 0's node alone
         # The empty entry tells ds_to_universal that nothing is sliced but by ZeRO.
         self._engine.save_checkpoint(str(folder), tag=_TAG, client_state={"universal_checkpoint_info": {}})
         if dist.get_rank() == 0:
@@ -228,20 +228,31 @@ def _deepspeed() -> Any:
     return deepspeed
 
 
+def is_derived(name: str) -> bool:
+    """Whether a file of a checkpoint, by its name below the folder, is made again where it is wanted."""
+    return name.partition("/")[0].startswith(_UNIVERSAL)
+
+
 def _to_universal(folder: Path) -> tuple[Path, str]:
-    """Have rank 0 rewrite the checkpoint for any world size, once; answers with where it is, and its tag."""
-    target = folder / _UNIVERSAL
-    failure = [""]
-    if dist.get_rank() == 0 and not target.exists():
-        partial = folder / (_UNIVERSAL + ".tmp")
-        command = [sys.executable, "-m", "actors.plain_loading", "--input_folder", str(folder / _TAG)]
-        command += ["--output_folder", str(partial / _TAG), "--num_extract_workers", "1", "--num_merge_workers", "1"]
-        done = subprocess.run(command, capture_output=True, text=True, timeout=1800, check=False)
-        if done.returncode:
-            failure = [done.stderr.strip()[-500:] or f"exit status {done.returncode}"]
-        else:
-            os.replace(partial, target)
+    """Have rank 0 rewrite the checkpoint for any world size, once on each node; answers with where it is, and its tag."""
+    failure = [_convert(folder) if dist.get_rank() == 0 else ""]
     dist.broadcast_object_list(failure)
+    if not failure[0] and not (folder / _UNIVERSAL).exists():  # a node that has a copy of its own
+        failure = [_convert(folder)]
     if failure[0]:
         raise CheckpointError(f"{folder}: cannot be converted for {dist.get_world_size()} ranks: {failure[0]}")
-    return target, _TAG
+    return folder / _UNIVERSAL, _TAG
+
+
+def _convert(folder: Path) -> str:
+    """Empty where it worked, or was done before; else why not."""
+    target, partial = folder / _UNIVERSAL, folder / (_UNIVERSAL + ".tmp")
+    if target.exists():
+        return ""
+    command = [sys.executable, "-m", "actors.plain_loading", "--input_folder", str(folder / _TAG)]
+    command += ["--output_folder", str(partial / _TAG), "--num_extract_workers", "1", "--num_merge_workers", "1"]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=1800, check=False)
+    if done.returncode:
+        return done.stderr.strip()[-500:] or f"exit status {done.returncode}"
+    os.replace(partial, target)
+    return ""

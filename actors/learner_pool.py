@@ -12,6 +12,8 @@ Invariants
 """
 
 import logging
+import shutil
+import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Protocol
@@ -20,9 +22,10 @@ import ray
 from ray.exceptions import GetTimeoutError, RayError
 
 from actors.deaths import Place, broken_ranks, faults_of, own_place
-from actors.engine import join_group, open_port
+from actors.engine import is_derived, join_group, open_port
+from actors.home import Piece, mark, pieces_of, put_piece, sees
 from actors.pulse import own_pulse
-from auricle.errors import DeadlineError, PoolError
+from auricle.errors import CheckpointError, DeadlineError, PoolError
 from auricle.learning.config import LearnerPoolConfig
 from auricle.pulse import during
 
@@ -47,6 +50,7 @@ class LearnerRank:
     def __init__(self) -> None:
         self._listener: int | None = None
         self._learner: Any = None
+        self._taken = ""
 
     def bind(self, address: str) -> tuple[str, int]:
         """On rank 0: take a free port that the ranks meet at. Empty address: this node's own."""
@@ -56,6 +60,22 @@ class LearnerRank:
     def place(self) -> Place:
         """Where this rank lives."""
         return own_place()
+
+    def sees(self, folder: str, token: str) -> bool:
+        """Whether this node sees a folder that the driver marked (`actors.home`)."""
+        return sees(Path(folder), token)
+
+    def take(self, piece: Piece) -> str:
+        """A piece of a checkpoint that this node does not see; returns the folder that they gather in."""
+        self._taken = self._taken or tempfile.mkdtemp(prefix="auricle-checkpoint-")
+        put_piece(Path(self._taken), piece)
+        return self._taken
+
+    def forget(self) -> None:
+        """Remove what was taken."""
+        if self._taken:
+            shutil.rmtree(self._taken, ignore_errors=True)
+        self._taken = ""
 
     def setup(self, rank: int, world_size: int, address: str, port: int, build: Callable[[], Learner], timeout_s: float) -> None:
         """Join the other ranks, and build the learner."""
@@ -109,7 +129,7 @@ class LearnerPool:
             timeout_s,
         )
         if checkpoint is not None:
-            self.call("load", str(checkpoint), timeout_s=timeout_s)
+            self._load(Path(checkpoint), timeout_s)
 
     def call(self, method: str, *arguments: Any, timeout_s: float | None = None) -> list[Any]:
         """The same method of every rank's learner; answers by rank. Raises PoolError, DeadlineError, or the learner's own AuricleError."""
@@ -134,6 +154,19 @@ class LearnerPool:
     def stop(self) -> None:
         """Stop all ranks. Harmless when called twice."""
         self._kill()
+
+    def _load(self, checkpoint: Path, timeout_s: float) -> None:
+        """Ranks that do not see the checkpoint are handed a copy of it."""
+        if not checkpoint.is_dir():
+            raise CheckpointError(f"{checkpoint}: no such checkpoint")
+        token = mark(checkpoint)
+        places = [str(checkpoint)] * len(self.ranks)
+        for number, seen in enumerate(self._wait("look", [rank.sees.remote(str(checkpoint), token) for rank in self.ranks], timeout_s)):
+            if not seen:
+                for piece in pieces_of(checkpoint, leave_out=is_derived):
+                    [places[number]] = self._wait("take", [self.ranks[number].take.remote(piece)], timeout_s)
+        self.call_each("load", [(place,) for place in places], timeout_s=timeout_s)
+        self._wait("forget", [rank.forget.remote() for rank in self.ranks], timeout_s)
 
     def _wait(self, what: str, answers: list[Any], timeout_s: float) -> list[Any]:
         try:

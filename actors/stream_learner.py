@@ -8,9 +8,11 @@ Invariants:
     collect(step) -> update -> publish (rank 0) -> report -> Directive: [checkpoint -> commit (rank 0)] -> [stop] -> next step
 """
 
+import tempfile
 import time
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
@@ -22,6 +24,7 @@ from ray.data import DataIterator
 from safetensors.numpy import save_file
 
 from actors.coordinator import Directive, RankReport, partial_folder
+from actors.home import pieces_of, sees
 from actors.pool_sums import pool_sums, verdicts_of
 from actors.stream import StreamPlan
 from auricle.errors import PoolError
@@ -53,7 +56,7 @@ class StreamLinks:
     """What a rank needs besides its rows.
 
     store, coordinator: the actors it talks to. columns: those that the learner reads. call_timeout_s: deadline of every
-    remote call, in seconds.
+    remote call, in seconds. home: the token in the run's folder (`actors.home.mark`); empty: all ranks see it.
     """
 
     store: Any
@@ -62,6 +65,7 @@ class StreamLinks:
     columns: tuple[str, ...]
     part_names: tuple[str, ...]
     call_timeout_s: float
+    home: str = ""
 
 
 def run_stream(learner: StreamLearner, shard: DataIterator, plan: StreamPlan, links: StreamLinks) -> str:
@@ -109,15 +113,29 @@ def run_stream(learner: StreamLearner, shard: DataIterator, plan: StreamPlan, li
 
 def write_checkpoint(learner: StreamLearner, weights: dict[str, np.ndarray], step: int, rank: int, links: StreamLinks) -> None:
     """Write the checkpoint of `step`; every rank takes part, rank 0 makes it final. Raises DiskFullError: then it never becomes final."""
-    partial = partial_folder(Path(links.run_folder), step)
-    with on_disk(partial):
-        partial.mkdir(parents=True, exist_ok=True)
-        learner.save(partial / "engine")
+    with _place(step, links) as folder, on_disk(folder):
+        learner.save(folder / "engine")
         if rank == 0:
-            learner.export(partial, weights)
-            save_versions(partial / "versions", links)
+            learner.export(folder, weights)
+            save_versions(folder / "versions", links)
+    if dist.get_world_size() > 1:
+        dist.barrier()  # every rank's files are on the head
     if rank == 0:
         ray.get(links.coordinator.commit.remote(step), timeout=links.call_timeout_s)
+
+
+@contextmanager
+def _place(step: int, links: StreamLinks) -> Iterator[Path]:
+    """The partial checkpoint's folder; where this node does not see it, a passing one, whose files go to the head's."""
+    if not links.home or sees(Path(links.run_folder), links.home):
+        partial = partial_folder(Path(links.run_folder), step)
+        partial.mkdir(parents=True, exist_ok=True)
+        yield partial
+        return
+    with tempfile.TemporaryDirectory(prefix="auricle-checkpoint-") as passing:
+        yield Path(passing)
+        for piece in pieces_of(Path(passing)):
+            ray.get(links.coordinator.take.remote(step, piece), timeout=links.call_timeout_s)
 
 
 def save_versions(folder: Path, links: StreamLinks) -> None:

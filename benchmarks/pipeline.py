@@ -4,6 +4,8 @@ The real stream (Ray Data, gate, weight store, Serve panel, coordinator, ledger,
 figure is the stream's and not this machine's: the judge and the learner sleep, the rollout pool runs the small enhancer on short clips.
 In one run, `--repeats` times each and in turn: the bottleneck pool alone (the panel, kept full), the stream, and a loop that makes one
 Dataset a step from the same stages. Prints rates, staleness by version, and as its last line `share of bottleneck: X` (median).
+
+`--nodes 3`: the same on three typed nodes (`benchmarks.nodes`), a pool a node, so that every block crosses the network twice.
 """
 
 import argparse
@@ -15,6 +17,7 @@ import tempfile
 import time
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -26,7 +29,7 @@ import torch
 from rich.console import Console
 from rich.table import Table
 
-from actors.cluster import cluster
+from actors.cluster import ON_HEAD, cluster
 from actors.coordinator import RunCoordinator, StepReport
 from actors.engine import join_alone
 from actors.learner_pool import LearnerPool, LearnerPoolConfig
@@ -48,6 +51,7 @@ from auricle.learning.quarantine import QuarantineConfig
 from auricle.learning.schedule import RolloutSchedule
 from auricle.learning.staleness import StalenessConfig
 from auricle.scenes.scene import Scene
+from benchmarks.nodes import RESOURCES, TYPES, typed_nodes
 
 CLIP_S = 0.5
 RATE_HZ = 16000
@@ -107,6 +111,7 @@ class Bench:
 
     def __init__(self, folder: Path, arguments: argparse.Namespace) -> None:
         self.folder, self.arguments = folder, arguments
+        self.resources = RESOURCES if arguments.nodes > 1 else {name: {} for name in TYPES}
         self.enhancer = str(folder / "enhancer")
         torch.manual_seed(0)
         save_enhancer(build_enhancer("tf_fusion", {"use_video": False}), self.enhancer)
@@ -118,6 +123,7 @@ class Bench:
                     kind="benchmarks.pipeline:SleepJudge",
                     options={"block_s": arguments.judge_s},
                     batch_size=BLOCKS_TOGETHER,
+                    resources=self.resources["reward"],
                 ),
             ),
             cache_size=0,
@@ -202,7 +208,7 @@ class Bench:
             scenes=self.scenes,
             enhancer_folder=self.enhancer,
             exploration=ExplorationConfig(),
-            rollout=RolloutConfig(clip_s=CLIP_S, num_cpus=0.1),
+            rollout=RolloutConfig(clip_s=CLIP_S, num_cpus=0.1, resources=self.resources["rollout"]),
             reward=RewardConfig(),
             panel=self.panel,
             panel_app=PANEL_APP,
@@ -216,10 +222,10 @@ class Bench:
 
     def _actors(self, steps: int) -> tuple[Any, Any, LearnerPool, StreamLinks]:
         self.runs += 1
-        store = ray.remote(num_cpus=0, max_concurrency=1000)(WeightStore).remote(self.arguments.staleness + 2)
+        store = ray.remote(num_cpus=0, max_concurrency=1000, resources=ON_HEAD)(WeightStore).remote(self.arguments.staleness + 2)
         ray.get(store.publish.remote(0, {name: value.numpy() for name, value in load_enhancer(self.enhancer).state_dict().items()}))
         run_folder = str(self.folder / f"run-{self.runs}")
-        coordinator = ray.remote(num_cpus=0, max_concurrency=1000)(RunCoordinator).remote(
+        coordinator = ray.remote(num_cpus=0, max_concurrency=1000, resources=ON_HEAD)(RunCoordinator).remote(
             run_folder,
             world_size=1,
             first_step=0,
@@ -232,7 +238,8 @@ class Bench:
             quarantine=QuarantineConfig(),
             scenes=self.schedule.scenes,
         )
-        pool = LearnerPool(partial(SleepLearner, self.arguments.learner_s, self.enhancer), LearnerPoolConfig(num_cpus=0.1))
+        config = LearnerPoolConfig(num_cpus=0.1, resources=self.resources["learner"])
+        pool = LearnerPool(partial(SleepLearner, self.arguments.learner_s, self.enhancer), config)
         pool.start()
         columns = ("rollout_id", "step", "scene_id", "mix", "frames", "action", "action_mean", "reference_mean", "parts")
         return store, coordinator, pool, StreamLinks(store, coordinator, run_folder, columns, part_names(self.panel), 60.0)
@@ -252,13 +259,17 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--staleness", type=int, default=StalenessConfig().max_staleness, help="K (default: the configuration's)")
     parser.add_argument("--judge-s", type=float, default=0.4, help="seconds of judging a step (default 0.4)")
     parser.add_argument("--learner-s", type=float, default=0.2, help="seconds of learning a step (default 0.2)")
+    parser.add_argument("--nodes", type=int, choices=(1, len(TYPES)), default=1, help="3: a node for each pool (default 1)")
     arguments = parser.parse_args(argv)
     root = str(Path(__file__).resolve().parent.parent)
     os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, [root, os.environ.get("PYTHONPATH", "")]))
     console = Console()
     rates: dict[str, list[float]] = {"the panel alone, kept full": [], "the stream": [], "a Dataset per step": []}
     lags: Counter = Counter()
-    with tempfile.TemporaryDirectory() as folder, cluster(ClusterSettings(), namespace="benchmark"):
+    with ExitStack() as stack:
+        folder = stack.enter_context(tempfile.TemporaryDirectory())
+        address = stack.enter_context(typed_nodes()).address if arguments.nodes > 1 else ""
+        stack.enter_context(cluster(ClusterSettings(address=address), namespace="benchmark"))
         bench = Bench(Path(folder), arguments)
         bench.handle = start_panel(bench.panel)
         for repeat in range(arguments.repeats):
@@ -276,7 +287,12 @@ def main(argv: Sequence[str] | None = None) -> int:
 def print_results(console: Console, arguments: argparse.Namespace, rates: Mapping[str, list[float]], lags: Counter) -> None:
     """The table, the staleness, and the closing line."""
     [alone, stream, _] = rates.values()
-    table = Table("design", "rows/s: median (min-max)", "share of the bottleneck: median (min-max)", title=f"K = {arguments.staleness}")
+    table = Table(
+        "design",
+        "rows/s: median (min-max)",
+        "share of the bottleneck: median (min-max)",
+        title=f"K = {arguments.staleness}, nodes: {arguments.nodes}",
+    )
     for name, values in rates.items():
         shares = [value / own for value, own in zip(values, alone, strict=True)]
         table.add_row(name, _spread(values, 1), _spread(shares, 3))

@@ -20,6 +20,7 @@ from safetensors.numpy import load_file
 from actors.cluster import ON_HEAD
 from actors.coordinator import Message, RunCoordinator, StepReport
 from actors.deaths import broken_ranks, describe, faults_of
+from actors.home import mark
 from actors.learner_pool import LearnerPool
 from actors.stream import plan_stream, start_stages
 from actors.stream_learner import StreamLinks, run_stream
@@ -125,7 +126,8 @@ class Phase:
         self._pool = LearnerPool(recipe.learner, settings.learner_pool)
         self._pool.start(checkpoint[1] / "engine" if checkpoint else None)
         self._iterators = start_stages(plan, recipe.stages(plan, store, self._coordinator))
-        links = StreamLinks(store, self._coordinator, str(run.path), recipe.columns, recipe.part_names, self._timeout_s)
+        home = mark(run.path)
+        links = StreamLinks(store, self._coordinator, str(run.path), recipe.columns, recipe.part_names, self._timeout_s, home)
         self._runs = [
             rank.apply.remote(run_stream, shard, plan, links) for rank, shard in zip(self._pool.ranks, self._iterators, strict=True)
         ]

@@ -264,3 +264,16 @@ def test_too_many_scenes_left_out_stop_the_run(run_folder):
     for step in range(2):
         directive = asyncio.run(actor.step_done(0, poisoned(step)))
     assert "1 of 1 training scenes are quarantined" in directive.reason
+def test_what_ranks_elsewhere_send_is_part_of_the_checkpoint(run_folder):
+    actor = coordinator(run_folder, every=1)
+    finish_step(actor, 0)
+    for piece in (
+        ("engine/rank0.pt", 0, b"01"),
+        ("engine/rank1.pt", 0, b"23"),
+        ("engine/rank0.pt", 2, b"45"),
+        ("engine/rank1.pt", 0, b"23"),
+    ):
+        asyncio.run(actor.take(1, piece))
+    asyncio.run(actor.commit(1))
+    folder = run_folder / "checkpoints" / "step-000001" / "engine"
+    assert {path.name: path.read_bytes() for path in folder.iterdir()} == {"rank0.pt": b"0145", "rank1.pt": b"23"}
