@@ -84,7 +84,7 @@ def wait_for_steps(folder, steps, process, timeout_s=180):
         time.sleep(0.2)
 
 
-def wait_for_file(path, process, timeout_s=240):
+def wait_for_file(path, process, timeout_s=600):
     deadline = time.monotonic() + timeout_s
     while not path.exists():
         assert process.poll() is None, process.communicate()[0]
