@@ -62,10 +62,11 @@ def run(arguments, *, timeout_s=240):
 
 
 @contextmanager
-def started(arguments):
-    """The verb in the background, with all it starts ended when the test is over."""
+def started(arguments, *, freeze=""):
+    """The verb in the background, with all it starts ended when the test is over. freeze: where it stops (tests/faults)."""
     root = Path(__file__).resolve().parent.parent
-    environment = os.environ | {"PYTHONPATH": str(root)}
+    path = f"{root / 'tests' / 'faults'}{os.pathsep}{root}" if freeze else str(root)
+    environment = os.environ | {"PYTHONPATH": path, "AURICLE_FREEZE": freeze}
     process = subprocess.Popen(arguments, cwd=root, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
     try:
         yield process
@@ -80,6 +81,14 @@ def wait_for_steps(folder, steps, process, timeout_s=180):
     while not (metrics.exists() and len(metrics.read_text().splitlines()) >= steps):
         assert process.poll() is None, process.communicate()[0]
         assert time.monotonic() < deadline, f"no {steps} steps within {timeout_s} s"
+        time.sleep(0.2)
+
+
+def wait_for_file(path, process, timeout_s=600):
+    deadline = time.monotonic() + timeout_s
+    while not path.exists():
+        assert process.poll() is None, process.communicate()[0]
+        assert time.monotonic() < deadline, f"no {path} within {timeout_s} s"
         time.sleep(0.2)
 
 

@@ -1,8 +1,10 @@
 """Judges of the tests' own, named by import path as a user's would be."""
 
+import time
 import zlib
 from collections.abc import Sequence
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 
@@ -62,3 +64,25 @@ class PickyJudge(CompanyJudge):
     def _is_500(self, clip: JudgeClip) -> bool:
         loudest = int(np.abs(np.fft.rfft(clip.audio)).argmax())
         return abs(loudest * clip.sample_rate_hz / len(clip.audio) - 500) < 25
+
+
+class LateOptions(ProbeOptions):
+    """When it is late."""
+
+    was_late: str = ""
+    """A file: where it is missing, rollout 9 takes `late_s`, and the file is made. Empty: never late."""
+    late_s: float = 15.0
+    """How long, in seconds."""
+
+
+class LateJudge(PickyJudge):
+    """Misses one deadline of a run."""
+
+    options: LateOptions
+
+    def judge(self, clips: Sequence[JudgeClip]) -> list[Verdict]:
+        late = Path(self.options.was_late)
+        if self.options.was_late and not late.exists() and any(clip.clip_id == "9" for clip in clips):
+            late.touch()
+            time.sleep(self.options.late_s)
+        return super().judge(clips)

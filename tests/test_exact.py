@@ -1,9 +1,11 @@
-"""An exact run is a function of its configuration: again, on other numbers of actors and judges, or killed and resumed, to the bit.
+"""An exact run is a function of its configuration: again, on other numbers of actors and judges, or killed and resumed, to the bit; with
+another number of learner ranks but for the order of their sums.
 
 One of its scenes can never be judged, so that this holds for what becomes of such scenes, too.
 """
 
 import json
+import shutil
 
 import numpy as np
 import pytest
@@ -11,18 +13,36 @@ from safetensors.numpy import load_file
 
 from auricle.ledger import account, read
 from pipelines.run_folder import RunFolder
-from tests.jobs import command, kill_tree, make_workplace, run, started, wait_for_steps
+from tests.jobs import command, kill_tree, make_workplace, run, started, wait_for_file, wait_for_steps
 
 STEPS = 8
 TOLD = ("rollout_id", "step", "scene_id", "sample", "version", "state", "reason", "reward")
 
 
-def exact(workplace, name, *, actors=1, judges=1):
-    """A run whose judge says another thing in other company, so that it is exact only where every clip is judged alone."""
-    judge = f"{{name='probe', kind='tests.judges:PickyJudge', min_replicas={judges}, max_replicas={judges}}}"
-    settings = ("staleness.exact_staleness=true", f"finetune.steps={STEPS}", f"rollout.actors={actors}", f"panel.judges=[{judge}]")
-    # One of the three held-out scenes cannot be judged either.
-    return command(workplace, name, *settings, "reward.blocks_in_flight=3", "quarantine.after=1", "guard.scenes=3")
+def exact(workplace, name, *, actors=1, judges=1, late=""):
+    """A run whose judge says another thing in other company, so that it is exact only where every clip is judged alone.
+
+    late: a file; where it is given one verdict misses its deadline, which is four times `deadline_s`.
+    """
+    options = f"options={{was_late='{late}', late_s=30.0}}, deadline_s={5.0 if late else 60.0}"
+    judge = f"{{name='probe', kind='tests.judges:LateJudge', min_replicas={judges}, max_replicas={judges}, {options}}}"
+    # Stage 2, whose checkpoints are cut up by rank: other numbers of ranks need DeepSpeed's universal form.
+    settings = (
+        "staleness.exact_staleness=true",
+        "learner.zero_stage=2",
+        f"finetune.steps={STEPS}",
+        f"rollout.actors={actors}",
+        f"panel.judges=[{judge}]",
+        "quarantine.after=1",
+        "guard.scenes=3",  # one of the three held-out scenes cannot be judged either
+    )
+    return command(workplace, name, *settings, "reward.blocks_in_flight=3", "finetune.keep_checkpoints=9")
+
+
+def resume(workplace, name, *more):
+    again = [part for setting in more for part in ("--set", setting)]
+    done = run([*command(workplace, "x")[:3], "--resume", str(workplace / "runs" / name), *again])
+    assert done.returncode == 0, done.stdout + done.stderr
 
 
 @pytest.fixture(scope="module")
@@ -35,6 +55,14 @@ def workplace(tmp_path_factory):
     return folder
 
 
+def told(folder):
+    """The ledger, but for when and in how many tries."""
+    rows = read(folder / "ledger").to_pylist()
+    timing = ("latency_s", "attempts")
+    verdicts = [{key: value for key, value in one.items() if key not in timing} for row in rows for one in row["verdicts"]]
+    return [[row[name] for name in TOLD] for row in rows], verdicts
+
+
 def assert_the_same(workplace, name):
     """Weights of every checkpoint that both have, the last among them, and the whole ledger."""
     mine, other = RunFolder(workplace / "runs" / name), RunFolder(workplace / "runs" / "undisturbed")
@@ -45,7 +73,7 @@ def assert_the_same(workplace, name):
         left, right = load_file(mine.path / file), load_file(other.path / file)
         assert left.keys() == right.keys()
         assert not [key for key in left if not np.array_equal(left[key], right[key])], file
-    assert read(mine.path / "ledger").select(TOLD).to_pylist() == read(other.path / "ledger").select(TOLD).to_pylist()
+    assert told(mine.path) == told(other.path)
     assert account(mine.path / "ledger").balanced
     assert (mine.path / "quarantine.json").read_text() == (other.path / "quarantine.json").read_text()
 
@@ -64,19 +92,55 @@ def test_a_scene_that_cannot_be_judged_is_left_out_once_the_weights_are_new_enou
 
 
 @pytest.mark.slow
-def test_other_numbers_of_rollout_actors_and_judges_change_nothing(workplace):
-    done = run(exact(workplace, "wide", actors=2, judges=3))
+def test_other_numbers_of_rollout_actors_and_judges_and_a_missed_deadline_change_nothing(workplace, tmp_path):
+    done = run(exact(workplace, "wide", actors=2, judges=3, late=tmp_path / "was-late"))
     assert done.returncode == 0, done.stdout + done.stderr
+    events = [record["event"] for record in RunFolder(workplace / "runs" / "wide").lines("events.jsonl")]
+    assert any("'probe' gave no verdict (timeout" in event and "restart 1 of" in event for event in events), events
     assert_the_same(workplace, "wide")
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("steps", [1, 5])
-def test_killed_whole_and_resumed_it_ends_the_same(workplace, steps):
-    name = f"killed-{steps}"
+def test_killed_whole_at_any_step_and_resumed_it_ends_the_same(workplace):
+    name = "killed"
     with started(exact(workplace, name)) as process:
-        wait_for_steps(workplace / "runs" / name, steps, process)
+        wait_for_steps(workplace / "runs" / name, 1, process)
         kill_tree(process)
-    resumed = run([*command(workplace, "x")[:3], "--resume", str(workplace / "runs" / name)])
-    assert resumed.returncode == 0, resumed.stdout + resumed.stderr
+    resume(workplace, name)
     assert_the_same(workplace, name)
+
+
+FIRST_RENAME, SECOND_POINTER = r"1|partial-step-000002 -> .*/step-000002$", r"2|last\.json\.tmp -> .*last\.json$"
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("moment", "left"), [(FIRST_RENAME, [".partial-step-000002"]), (SECOND_POINTER, ["step-000002", "step-000004"])])
+def test_killed_whole_while_a_checkpoint_is_made_final_it_ends_the_same(workplace, tmp_path, moment, left):
+    name = f"killed-{len(left)}"
+    folder = workplace / "runs" / name
+    with started(exact(workplace, name), freeze=f"{tmp_path / 'there'}|{moment}") as process:
+        wait_for_file(tmp_path / "there", process)
+        kill_tree(process)
+    assert sorted(path.name for path in (folder / "checkpoints").iterdir() if path.is_dir()) == left
+    sums = account(folder / "ledger")
+    assert sums.trained + sums.dropped == 8 * len(left)  # the part of the checkpoint that was not final is there
+    resume(workplace, name)
+    assert_the_same(workplace, name)
+
+
+@pytest.mark.slow
+def test_resumed_with_another_number_of_ranks_and_back_it_learns_the_same(workplace):
+    folder, other = workplace / "runs" / "ranks", workplace / "runs" / "undisturbed"
+    shutil.copytree(other, folder)
+    (folder / "checkpoints" / "last.json").write_text(json.dumps({"step": 4, "folder": "step-000004"}))  # as if it had come so far
+    for ranks, steps in ((2, 6), (1, STEPS)):
+        resume(workplace, "ranks", f"learner_pool.ranks={ranks}", f"finetune.steps={steps}")
+        written = folder / "checkpoints" / f"step-{steps:06d}"
+        assert json.loads((written / "engine" / "engine.json").read_text())["world_size"] == ranks
+        weights = load_file(written / "enhancer" / "model.safetensors")
+        for name, value in load_file(other / written.relative_to(folder) / "enhancer" / "model.safetensors").items():
+            np.testing.assert_allclose(weights[name], value, atol=1e-5, err_msg=name)
+    mine, theirs = (read(run / "ledger") for run in (folder, other))
+    assert mine.select(TOLD[:-1]).to_pylist() == theirs.select(TOLD[:-1]).to_pylist()
+    np.testing.assert_allclose(mine["reward"].to_numpy(), theirs["reward"].to_numpy(), atol=1e-4)
+    assert account(folder / "ledger").balanced
