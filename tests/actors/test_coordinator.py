@@ -264,6 +264,8 @@ def test_too_many_scenes_left_out_stop_the_run(run_folder):
     for step in range(2):
         directive = asyncio.run(actor.step_done(0, poisoned(step)))
     assert "1 of 1 training scenes are quarantined" in directive.reason
+
+
 def test_what_ranks_elsewhere_send_is_part_of_the_checkpoint(run_folder):
     actor = coordinator(run_folder, every=1)
     finish_step(actor, 0)
