@@ -54,7 +54,8 @@ def fake_cluster(kinds: Mapping[str, Mapping[str, float]], *, most: int, idle_s:
     command += ["--node-ip-address=127.0.0.1", f"--port={address.split(':')[1]}", f"--autoscaling-config={config}", f"--temp-dir={folder}"]
     command += [f"--num-cpus={head_cpus:g}", f"--object-store-memory={OBJECT_STORE}", "--include-dashboard=false"]
     with _on_loopback(), (folder / "head.log").open("w") as log:
-        head = subprocess.Popen(command, env=os.environ | environment, stdout=log, stderr=log)
+        # A session of its own: `ray start --block` ends its whole process group.
+        head = subprocess.Popen(command, env=os.environ | environment, stdout=log, stderr=log, start_new_session=True)
         try:
             _wait_for(address, head, folder / "head.log")
             yield address

@@ -24,6 +24,7 @@ from auricle import ledger
 from auricle.config import build, build_known, merge, parse_assignments, read_toml, to_toml
 from auricle.errors import CheckpointError, ConfigError, DiskFullError
 from auricle.files import is_plain_name, is_uri, on_disk, replacing
+from auricle.judging.same_panel import OF_THE_HOST, PATIENCE, changed
 from auricle.learning.guard import Measurement
 from auricle.learning.quarantine import Quarantined
 from auricle.object_store import ObjectStore
@@ -47,7 +48,6 @@ FROZEN = (
     "finetune.samples_per_scene",
     "guard.scenes",
     "guard.metrics",
-    "panel.judges",
     "reason.listener",
     "reason.clips",
     "reason.questions",
@@ -56,7 +56,7 @@ FROZEN = (
     "reason.clips_per_step",
     "reason.answers_per_clip",
 )
-"""Settings that say what a rollout id, a reward and a measurement are; a resumed run keeps them."""
+"""Settings that say what a rollout id, a reward and a measurement are; a resumed run keeps them, and what its judges say."""
 
 
 class RunFolder:
@@ -143,6 +143,11 @@ class RunFolder:
             old, new = (reduce(getattr, name.split("."), settings) for settings in (before, after))
             if old != new:
                 raise ConfigError(f"{self.path}: {name} was {old!r} and cannot become {new!r} in the middle of a run; start a new one")
+        if others := changed(before.panel.judges, after.panel.judges):
+            raise ConfigError(
+                f"{self.path}: panel.judges: {'; '.join(others)}. That cannot change in the middle of a run; start a new one "
+                f"({', '.join((*PATIENCE, *OF_THE_HOST))} can)"
+            )
         return after
 
     def _with(self, settings: Settings, assignments: list[str]) -> Settings:
