@@ -49,6 +49,7 @@ class RunMirror:
         self._folder, self._store, self._close_timeout_s = folder, ObjectStore(uri), close_timeout_s
         self._step, self._putting, self._stored_step = step, step, -1
         self._known = self._what_is_there(step)
+        self._sent: dict[str, Stored] = {}
         self._wake, self._closing, self._given_up = threading.Event(), threading.Event(), threading.Event()
         self._told = False
         self._thread = threading.Thread(target=self._run, name="run-mirror", daemon=True)
@@ -86,14 +87,15 @@ class RunMirror:
     def put(self) -> None:
         """Bring the store up to the newest step published. Raises StoreError, or FileNotFoundError where a file went while it was put."""
         self._putting = step = self._step
-        upload = plan_upload(self._folder, step, self._known, new_token())
-        if upload.puts or step != self._stored_step:
+        upload = plan_upload(self._folder, step, self._known | self._sent, new_token())
+        if upload.puts or self._sent or step != self._stored_step:
+            write_record(self._folder, self._store.uri, upload.files)  # what of it no index lists does not count
             for name, key in upload.puts.items():
                 self._store.upload(self._folder / name, key)
-            write_record(self._folder, self._store.uri, upload.files)  # what of it no index lists does not count
+                self._sent[name] = upload.files[name]  # a try that breaks off is not begun anew
             self._store.write(INDEX, upload.index())
-            gone = {one.key for one in self._known.values()} - {one.key for one in upload.files.values()}
-            self._known, self._stored_step = dict(upload.files), step
+            gone = {one.key for one in (*self._known.values(), *self._sent.values())} - {one.key for one in upload.files.values()}
+            self._known, self._sent, self._stored_step = dict(upload.files), {}, step
             for key in gone:
                 self._store.remove(key)
 
@@ -109,7 +111,7 @@ class RunMirror:
                 self.put()
             except FileNotFoundError:  # the run wrote on meanwhile, and pruned
                 pause_s = RETRY_S
-            except (AuricleError, OSError) as error:
+            except (AuricleError, OSError, ValueError, KeyError) as error:  # whatever a file of the run or a store's library says
                 if not self._told:
                     logger.warning(_BEHIND.format(uri=self._store.uri, error=error, folder=self._folder))
                 self._told = True

@@ -147,6 +147,26 @@ def test_a_store_that_fails_for_a_while_is_told_once_and_gets_everything(
     assert contents(RunFolder.open(fetch_to(tmp_path / "there"))) == contents(run)
 
 
+def test_a_try_that_broke_off_is_gone_on_with_and_not_begun_anew(tmp_path: Path, buckets: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    run, puts = new_run(tmp_path / "here"), itertools.count()
+    go_on(run, 5, "first")
+    kept = RunMirror(run.path, URI, 5, close_timeout_s=5)
+
+    def fail() -> None:
+        if next(puts) in (3, 4):
+            raise OSError("slow down")
+
+    monkeypatch.setattr(BucketFileSystem, "before_put", staticmethod(fail))
+    for _ in range(2):
+        with pytest.raises(StoreError, match="slow down"):
+            kept.put()
+    kept.put()
+    objects = len(json.loads(ObjectStore(URI).read(INDEX) or b"")["objects"])
+    assert next(puts) == objects + 1 + 2  # each once, the index, and what failed
+    assert keys_of(buckets) == {one.key for one in kept._known.values()} | {INDEX}
+    assert contents(RunFolder.open(fetch_to(tmp_path / "there"))) == contents(run)
+
+
 def test_a_store_that_never_answers_costs_no_run_and_is_said(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
