@@ -68,11 +68,12 @@ def best_enhancer(run: Path) -> Path:
 
 
 def evaluated(folder: Path, preset: str, settings: Sequence[str], corpus: Path, enhancers: Mapping[str, Path]) -> Path:
-    """Every enhancer on the held-out `eval` scenes; returns the table of scenes."""
-    if not (folder / "scenes.csv").exists():
+    """Every enhancer on the held-out `eval` scenes; returns the table of scenes. One that is there, with all of them in it, is kept."""
+    table = folder / "scenes.csv"
+    if not table.exists() or not set(enhancers) <= {row["system"] for row in read_rows(table)}:
         named = [part for name, path in enhancers.items() for part in ("--enhancer", f"{name}={path}")]
         verb("evaluate", preset, settings, "--scenes", str(corpus), "--split", "eval", "--output", str(folder), *named)
-    return folder / "scenes.csv"
+    return table
 
 
 def verb(name: str, preset: str, settings: Sequence[str], *more: str, allowed: tuple[int, ...] = (0,)) -> None:

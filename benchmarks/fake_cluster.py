@@ -20,11 +20,20 @@ from typing import Any
 import psutil
 import ray
 from ray._private import ray_constants
-from ray._private.authentication.authentication_token_setup import generate_and_save_token
-from ray._raylet import AuthenticationTokenLoader
+from ray._private.authentication.authentication_token_setup import enable_token_auth_by_default, ensure_token_if_auth_enabled
 
 HEAD_ID = "fffffffffffffffffffffffffffffffffffffffffffffffffff00000"
 """The provider's own name for its head."""
+_NOTHING = (
+    "initialization_commands",
+    "setup_commands",
+    "head_setup_commands",
+    "worker_setup_commands",
+    "head_start_ray_commands",
+    "worker_start_ray_commands",
+    "cluster_synced_files",
+)
+"""An external provider has no defaults for these, and the autoscaler wants them."""
 START_TIMEOUT_S = 60.0
 OBJECT_STORE = 80 << 20
 
@@ -48,8 +57,9 @@ def fake_cluster(kinds: Mapping[str, Mapping[str, float]], *, most: int, idle_s:
         "RAY_AUTH_MODE": "token",
         ray_constants.ENABLE_RAY_CLUSTERS_ENV_VAR: "0",  # all nodes on loopback
     }
-    if not AuthenticationTokenLoader.instance().has_token(ignore_auth_mode=True):
-        generate_and_save_token()  # as ray.init does for a Ray of one's own
+    # As ray.init does for a Ray of one's own; for an address that it is given it asks for a token only where the process is told to.
+    enable_token_auth_by_default()
+    ensure_token_if_auth_enabled(create_token_if_missing=True)
     command = [sys.executable, "-m", "ray.scripts.scripts", "start", "--head", "--block", "--disable-usage-stats"]
     command += ["--node-ip-address=127.0.0.1", f"--port={address.split(':')[1]}", f"--autoscaling-config={config}", f"--temp-dir={folder}"]
     command += [f"--num-cpus={head_cpus:g}", f"--object-store-memory={OBJECT_STORE}", "--include-dashboard=false"]
@@ -98,7 +108,7 @@ def _config(kinds: Mapping[str, Mapping[str, float]], address: str, most: int, i
         "head_node_type": "ray.head.default",
         "auth": {},
         "file_mounts": {},
-        "setup_commands": [],
+        **dict.fromkeys(_NOTHING, []),
     }
 
 
