@@ -78,7 +78,7 @@ def _deploy(dashboard: str, folder: Path) -> None:
 
 @pytest.mark.slow
 def test_two_runs_share_a_panel_that_was_deployed_and_leave_it_running(dashboard: str, tmp_path: Path) -> None:
-    with pytest.raises(ConfigError, match=r"panel\.app = 'judges': no such application of Serve is up .* serve deploy"):
+    with pytest.raises(ConfigError, match=r"panel\.app = 'judges': no such application of Serve is up .*serve deploy"):
         join_panel(PANEL, app_name="judges")
     _deploy(dashboard, tmp_path)
     for _ in range(2):
