@@ -42,9 +42,12 @@ def reader_with_pesq(reader: str, described: list[Described]) -> Estimate:
     silence = np.zeros(1, dtype=np.float32)
     # A lexicon calls an empty or broken text neutral: what is no description has no score.
     whole = [row for row, one in enumerate(described) if not isinstance(parse_description(one.text), Failed)]
-    verdicts = build_judge(reader, {}).judge([JudgeClip(str(row), silence, 16_000, text=described[row].text) for row in whole])
+    told = [JudgeClip(str(row), silence, 16_000, text=described[row].text) for row in whole]
+    verdicts = build_judge(reader, {}).judge(told) if told else []  # a listener may not have been taught to describe
     scores = np.full(len(described), np.nan)
     scores[whole] = [verdict.score if isinstance(verdict, Scored) else np.nan for verdict in verdicts]
+    if not np.isfinite(scores).any():
+        return Estimate(np.nan, np.nan, np.nan, 0, 0, len(described))
     return statistic_interval(spearman, scores, np.array([one.pesq for one in described]), [one.speaker for one in described])
 
 

@@ -28,6 +28,13 @@ def test_words_without_a_score_are_counted_and_speakers_are_drawn_whole() -> Non
     assert (found.left_out, found.rows, found.clusters) == (1, 5, 3)
 
 
+@pytest.mark.parametrize("reader", READERS)
+def test_a_listener_that_was_never_taught_to_describe_has_no_words_to_read(reader: str) -> None:
+    found = reader_with_pesq(reader, [Described("3", 1.0 + row, f"speaker {row}") for row in range(4)])
+    assert np.isnan(found.value)
+    assert (found.rows, found.left_out) == (0, 4)
+
+
 def test_the_shipped_classifier_reads_quality_out_of_the_shipped_listeners_words(clips: ClipSet) -> None:
     found = sentiment_with_pesq(load_listener(SHIPPED), clips)
     assert list(found) == list(READERS)
