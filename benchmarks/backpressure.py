@@ -40,9 +40,11 @@ from actors.weights import WeightStore
 from auricle.judging.panel import JudgeConfig, PanelConfig, part_names
 from auricle.learning.budget import FailureBudgetConfig
 from auricle.learning.outcome import RowOutcome, UpdateReport
+from auricle.learning.quarantine import QuarantineConfig
 from auricle.learning.schedule import RolloutSchedule
 from auricle.learning.staleness import required_version
 from auricle.ledger import Account, account
+from auricle.usage import UsageMeter, usage_column
 
 RATE_HZ = 16000
 CLIP_SAMPLES = RATE_HZ // 4
@@ -58,6 +60,7 @@ class NoiseRollouts:
     def __init__(self, schedule: RolloutSchedule, store: Any, staleness: int, *, first_block: int, rows_per_block: int) -> None:
         self._schedule, self._store, self._staleness = schedule, store, staleness
         self._first_block, self._rows = first_block, rows_per_block
+        self._usage = UsageMeter("rollout")
 
     def __call__(self, batch: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
         """The rows of one block."""
@@ -81,6 +84,8 @@ class NoiseRollouts:
             "knot_times_s": np.tile(np.linspace(0, 0.25, 4), (self._rows, 1)),
             "gate_wait_s": np.full(self._rows, waited_s / self._rows),
             "rollout_s": np.full(self._rows, (time.monotonic() - began) / self._rows),
+            "made_at_s": np.full(self._rows, time.time()),
+            "usage": usage_column([self._usage.sample()], self._rows),
         }
 
 
@@ -202,6 +207,8 @@ def run(rows: int, judge_s: float, staleness: int, folder: Path) -> Outcome:
         max_staleness=staleness,
         checkpoint_every=50,
         budget=FailureBudgetConfig(),
+        quarantine=QuarantineConfig(),
+        scenes=schedule.scenes,
     )
     pool = LearnerPool(partial(CountingLearner), LearnerPoolConfig(num_cpus=0.1))
     pool.start()
