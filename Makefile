@@ -17,9 +17,10 @@ venv:  ## the environment in .venv, made where it is missing (AURICLE_EXTRA=cpu|
 demo: venv  ## the main job on the embedded default (two cores: within a quarter of an hour), then where to look
 	@$(VENV) -m pipelines.demo $(ARGS)
 
-test: venv  ## all tests (ARGS="-k name" picks some)
+# Two processes: most tests wait for others (Ray, vLLM, Serve) to start. A file's tests stay together, the slow files come first.
+test: venv  ## all tests, by two processes (ARGS="-k name" picks some; -n 0 for one)
 	@echo "tests: pytest $(ARGS)"
-	@$(VENV) -m pytest $(ARGS)
+	@$(VENV) -m pytest -n 2 --dist loadfile --no-loadscope-reorder $(ARGS)
 
 chaos: venv  ## kill, stop and fill up whatever a run is made of; loses nothing? (an hour; ARGS="--faults A,B --repeats 1", --help)
 	@$(VENV) -m benchmarks.chaos $(ARGS)

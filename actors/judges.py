@@ -41,7 +41,8 @@ HANG_FACTOR = 3.0
 """A batch that takes longer than so many deadlines counts as hanging."""
 MAX_ONGOING = 64
 GRACE_S = 60.0
-"""How long a process of a pool that shrinks may go on with its calls; then they are repeated elsewhere."""
+"""How long a process of a pool that shrinks may go on with its calls, or its judge's deadline where that is longer; then they are repeated
+elsewhere."""
 
 
 @serve.deployment(max_ongoing_requests=MAX_ONGOING, health_check_period_s=5, health_check_timeout_s=30, graceful_shutdown_timeout_s=5)
@@ -191,7 +192,7 @@ def pool_options(config: JudgeConfig | SharedPoolConfig) -> dict[str, Any]:
             downscale_to_zero_delay_s=0,
         )
         # A process that is taken away finishes the calls that it has in hand.
-        options["graceful_shutdown_timeout_s"] = GRACE_S
+        options["graceful_shutdown_timeout_s"] = max(GRACE_S, config.deadline_s)
     else:
         options["num_replicas"] = config.max_replicas
     return options

@@ -108,7 +108,7 @@ def _config(kinds: Mapping[str, Mapping[str, float]], address: str, most: int, i
         "head_node_type": "ray.head.default",
         "auth": {},
         "file_mounts": {},
-        **dict.fromkeys(_NOTHING, []),
+        **{key: [] for key in _NOTHING},
     }
 
 

@@ -47,13 +47,15 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _pretrain(arguments: argparse.Namespace, settings: Settings) -> None:
     settings = _resolved(arguments, settings)
     console = Console(stderr=True)
-    run = PretrainRun(settings, resume=arguments.resume is not None)
-    train, dev = _scenes(settings)
-    from actors.supervised import SupervisedLearner  # torch.distributed and the engine, only once there is work for them
-
-    build = partial(SupervisedLearner, settings.pretrain, train, seed=settings.run.seed)
+    train, dev = _scenes(settings)  # where there are none no folder is begun
+    folder = settings.run.folder / settings.run.name
+    folder.mkdir(parents=True, exist_ok=True)
     with ExitStack() as stack:
-        stack.enter_context(only_job_in(run.path))
+        stack.enter_context(only_job_in(folder))  # before the run is read or written
+        run = PretrainRun(settings, resume=arguments.resume is not None)
+        from actors.supervised import SupervisedLearner  # torch.distributed and the engine, only once there is work for them
+
+        build = partial(SupervisedLearner, settings.pretrain, train, seed=settings.run.seed)
         stack.enter_context(cluster(settings.cluster, namespace=settings.run.name, log=run.path))
         tracker = stack.enter_context(Tracker(settings.run, run.path, kind="pretrain"))
         tracker.log_settings(settings)

@@ -31,7 +31,7 @@ from auricle.object_store import ObjectStore
 from pipelines.deadlines import check_deadlines
 from pipelines.mirror import RunMirror
 from pipelines.run_lock import only_job_in
-from pipelines.run_store import fetch, require_free
+from pipelines.run_store import fetch, read_index, read_record, require_free
 from pipelines.settings import Settings
 
 FRAMEWORKS_LOG = "frameworks.log"
@@ -106,6 +106,7 @@ class RunFolder:
             folder = _working_folder(store, assignments) / name
             folder.mkdir(parents=True, exist_ok=True)
             _hold(folder, held)  # before it is written: a job may be at work there
+            _require_behind(folder, store)
             run = cls.open(fetch(store, folder))
         else:
             run = cls.open(Path(place))
@@ -342,6 +343,17 @@ def _working_folder(store: ObjectStore, assignments: list[str]) -> Path:
         store.download(path.name, path)
         settings, _ = build_known(Settings, merge(read_toml(path), parse_assignments(assignments)), source=f"{store.uri}/{path.name}")
     return settings.run.folder
+
+
+def _require_behind(folder: Path, store: ObjectStore) -> None:
+    """Raises ConfigError where the folder has steps of the run that its store has not: they would go when it is fetched."""
+    found = RunFolder(folder).last_checkpoint() if read_record(folder, store.uri) else None
+    stored = read_index(store)["checkpoints"].get("checkpoints/last.json", {"step": 0})["step"]
+    if found and found[0] > stored:
+        raise ConfigError(
+            f"{folder} holds this run as of step {found[0]}, {store.uri} as of step {stored}. Go on from the folder (--resume {folder}), "
+            "which puts the rest into the store, or remove the folder to go on from the store"
+        )
 
 
 def _hold(folder: Path, held: ExitStack | None) -> None:

@@ -1,6 +1,8 @@
 """What all tests share: the environment of the libraries, real recordings, one small Ray, and run folders."""
 
 import os
+import secrets
+from collections import Counter
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -24,6 +26,8 @@ os.environ.update(
     }
 )
 os.environ.pop("RAY_ADDRESS", None)
+# One token for all processes of the tests: two that each begin a Ray at once would write each its own into the user's folder.
+os.environ.setdefault("RAY_AUTH_TOKEN", secrets.token_hex(32))
 
 import hypothesis
 import jaxtyping
@@ -46,6 +50,12 @@ def check_types(function: Callable[..., Any]) -> Callable[..., Any]:
 jaxtyping.install_import_hook(SHAPE_CHECKED, "tests.conftest.check_types")
 
 SHARED_DATA = Path(__file__).resolve().parents[2] / "shared" / "data"
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Files with the most slow tests first, so that at the end of `make test` no process works alone on a long one."""
+    slow = Counter(item.path for item in items if item.get_closest_marker("slow"))
+    items.sort(key=lambda item: -slow[item.path])
 
 
 @pytest.fixture(scope="session")

@@ -265,6 +265,17 @@ def test_a_run_is_resumed_and_looked_at_by_its_uri(tmp_path: Path, capsys: pytes
     assert run.last_checkpoint() == (30, run.path / "checkpoints" / "step-000030")
 
 
+def test_steps_that_the_store_has_not_are_not_thrown_away(tmp_path: Path) -> None:
+    run = new_run(tmp_path)
+    go_on(run, 5, "first")
+    put(run, 5)
+    go_on(run, 10, "first")
+    with pytest.raises(ConfigError, match=rf"as of step 10, {URI} as of step 5. Go on from the folder \(--resume {run.path}\)"):
+        RunFolder.resume(URI, [])
+    put(run, 10)
+    assert RunFolder.resume(URI, [])[0].last_checkpoint() == (10, run.path / "checkpoints" / "step-000010")
+
+
 def test_where_no_run_is_and_what_is_no_uri_are_said_with_the_cure(tmp_path: Path) -> None:
     with pytest.raises(StoreError, match=r"no run there \(no index.json\)"), run_at("bucket://b/nowhere"):
         pass
