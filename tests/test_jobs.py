@@ -1,17 +1,22 @@
-"""The main job as `ray job submit` runs it: logs, exit status, stop with a checkpoint, resumption, code that travels, a token."""
+"""The main job as `ray job submit` runs it: logs, exit status, stop with a checkpoint, resumption, code that travels, a token, and a panel
+that others have put up.
+"""
 
 import json
 import shutil
+import subprocess
+import time
 import urllib.request
 from pathlib import Path
 from typing import Any
 from urllib.error import HTTPError
 
 import pytest
+import yaml
 
 from auricle.ledger import account, read
 from pipelines.run_folder import RunFolder
-from tests.heads import Head, ray_job, ray_job_started, started_head
+from tests.heads import RAY, Head, ray_job, ray_job_started, started_head
 from tests.jobs import command, make_workplace, wait_for_steps
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -47,11 +52,41 @@ def submission(checkout: Path, name: str, *entry: str) -> list[str]:
     return ["submit", *environment, "--submission-id", name, "--", "python", "-m", "pipelines.finetune", *entry]
 
 
-def job_of(head: Head, name: str, token: str | None = None) -> dict[str, Any]:
-    """What the jobs API knows of a job."""
-    request = urllib.request.Request(f"{head.url}/api/jobs/{name}", headers={"Authorization": f"Bearer {token or head.token}"})
+def deploy_panel(head: Head, checkout: Path, folder: Path) -> None:
+    """`serve deploy` of a panel with the checkout's judge, and wait for it."""
+    application = {
+        "name": "judges",
+        "import_path": "actors.panel:build_panel",
+        "route_prefix": None,
+        "runtime_env": {"env_vars": {"PYTHONPATH": str(checkout)}},
+        "args": {"judges": [{"name": "probe", "kind": "shipped:ShippedJudge"}]},
+    }
+    (folder / "judges.yaml").write_text(yaml.safe_dump({"proxy_location": "Disabled", "applications": [application]}))
+    command = [str(RAY.with_name("serve")), "deploy", str(folder / "judges.yaml"), "--address", head.url]
+    subprocess.run(command, check=True, env=head.environment(), capture_output=True, timeout=120)
+    deadline = time.monotonic() + 180
+    while (state := panel_state(head)) != "RUNNING":
+        assert state in (None, "NOT_STARTED", "DEPLOYING"), state
+        assert time.monotonic() < deadline, state
+        time.sleep(0.5)
+
+
+def panel_state(head: Head) -> str | None:
+    """What Serve says of the panel."""
+    found = asked(head, "api/serve/applications/", head.token)["applications"].get("judges")
+    return found and found["status"]
+
+
+def asked(head: Head, path: str, token: str) -> dict[str, Any]:
+    """The dashboard's answer."""
+    request = urllib.request.Request(f"{head.url}/{path}", headers={"Authorization": f"Bearer {token}"})
     with urllib.request.urlopen(request, timeout=60) as answer:
         return json.load(answer)
+
+
+def job_of(head: Head, name: str, token: str | None = None) -> dict[str, Any]:
+    """What the jobs API knows of a job."""
+    return asked(head, f"api/jobs/{name}", token or head.token)
 
 
 def refused(head: Head, token: str) -> int:
@@ -61,7 +96,7 @@ def refused(head: Head, token: str) -> int:
 
 
 @pytest.mark.slow
-def test_a_job_is_submitted_stopped_and_goes_on_under_another_id(tmp_path: Path) -> None:
+def test_a_job_is_submitted_stopped_goes_on_under_another_id_and_another_joins_a_panel(tmp_path: Path) -> None:
     make_workplace(tmp_path)
     checkout, folder = make_checkout(tmp_path), tmp_path / "runs" / "long"
     with started_head(tmp_path) as head:
@@ -90,12 +125,23 @@ def test_a_job_is_submitted_stopped_and_goes_on_under_another_id(tmp_path: Path)
         assert resumed.returncode == 0, resumed.stdout + resumed.stderr
         assert f"done: {step + 2} steps" in resumed.stdout
         jobs = {name: job_of(head, name) for name in ("failing", "long", "again")}
+
+        deploy_panel(head, checkout, tmp_path)
+        entry = command(tmp_path, "guest", "finetune.steps=2", *LEAN, "panel.app=judges")[3:]
+        guest = ray_job(head, *submission(checkout, "guest", *entry))
+        assert guest.returncode == 0, guest.stdout + guest.stderr
+        assert panel_state(head) == "RUNNING"
+    assert judged_from(tmp_path / "runs" / "guest") == {checkout}  # by the panel that was there, with its code
     states = {name: (job["status"], job["driver_exit_code"]) for name, job in jobs.items()}
     assert states == {"failing": ("FAILED", 1), "long": ("STOPPED", None), "again": ("SUCCEEDED", 0)}
     assert "no such folder" in jobs["failing"]["message"]
     sums = account(folder / "ledger")
     assert (sums.trained, sums.in_flight, sums.balanced) == (4 * (step + 2), 0, True)
     assert [record["step"] for record in RunFolder(folder).lines("metrics.jsonl")] == list(range(step + 2))
-    places = {Path(verdict["text"]).parents[1] for row in read(folder / "ledger")["verdicts"].to_pylist() for verdict in row}
-    assert len(places) == 1  # code that has not changed is not sent twice
-    assert places.pop().name.startswith("_ray_pkg_")
+    [place] = judged_from(folder)  # code that has not changed is not sent twice
+    assert place.name.startswith("_ray_pkg_")
+
+
+def judged_from(folder: Path) -> set[Path]:
+    """Where the code lies that judged a run's rollouts."""
+    return {Path(verdict["text"]).parents[1] for row in read(folder / "ledger")["verdicts"].to_pylist() for verdict in row}
