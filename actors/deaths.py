@@ -76,7 +76,7 @@ def describe(error: BaseException) -> str:
     root = root_of(error)
     text = str(root)
     if not isinstance(root, RayActorError | OutOfMemoryError):
-        if said := re.findall(_OURS, text, re.MULTILINE):  # a stage's own words, in the text of Ray Data's error
+        if said := re.findall(_OURS, f"{error}\n{text}", re.MULTILINE):  # a stage's own words: Ray Data's error has them in its traceback
             return said[-1]
         return f"{type(root).__name__}: {next(iter(text.strip().splitlines()), '') or 'no message'}"
     called = _found(r"class_name: (.*)", text) or _found(r"task name=([^,]*)", text) or _found(r"ray::(\w+)", text)

@@ -1,5 +1,7 @@
 """What is made of Ray's errors: its own classes, with the texts that Ray 2.60 writes (the long ones are cut)."""
 
+from typing import Any
+
 import pytest
 from ray.exceptions import ActorDiedError, OutOfMemoryError, RayTaskError
 
@@ -86,3 +88,20 @@ def test_what_is_said_on_purpose_comes_first_and_what_broke_another_is_named() -
     lost_store = broken_ranks({0: raised(died(TERMINATED))}, PLACES)
     assert str(lost_store).startswith("learner rank 0 (pid 6075 on 192.0.2.2, node 94154c9a) broke: the weight store (pid 6075")
     assert "the stream ended" in str(broken_ranks({0: raised(PoolError("the stream ended at step 3"))}, PLACES))
+
+
+def test_what_a_stage_of_the_stream_says_is_told_and_not_ray_datas_wrapping_of_it(ray_local: Any) -> None:
+    class Stage:
+        def __call__(self, batch: dict[str, Any]) -> dict[str, Any]:
+            raise PoolError("judge 'probe' gave no verdict")
+
+    dataset = ray_local.data.range(2, override_num_blocks=2).map_batches(Stage, concurrency=1, num_cpus=0.1)
+    [shard] = dataset.streaming_split(1, equal=True)
+
+    @ray_local.remote(num_cpus=0.1)
+    def read(shard: Any) -> None:
+        list(shard.iter_batches(batch_size=None))
+
+    with pytest.raises(RayTaskError) as error:
+        ray_local.get(read.remote(shard), timeout=120)
+    assert describe(error.value) == "PoolError: judge 'probe' gave no verdict"
