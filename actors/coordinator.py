@@ -169,7 +169,10 @@ class RunCoordinator:
 
     async def take(self, step: int, piece: Piece) -> None:
         """A piece of the partial checkpoint of `step`, from a rank that does not see the run's folder (`actors.home`)."""
-        put_piece(partial_folder(self._folder, step), piece)
+        self._heartbeat = time.monotonic()  # handing over is no silence
+        folder = partial_folder(self._folder, step)
+        with on_disk(folder):
+            put_piece(folder, piece)
 
     async def request_stop(self, reason: str) -> None:
         """Stop, with a checkpoint, at the next step that is not decided yet."""

@@ -11,9 +11,11 @@ Invariants
 import json
 import logging
 import os
+import shutil
 import socket
 import subprocess
 import sys
+import uuid
 import warnings
 from collections.abc import Iterator
 from datetime import timedelta
@@ -246,7 +248,8 @@ def _to_universal(folder: Path) -> tuple[Path, str]:
 
 def _convert(folder: Path) -> str:
     """Empty where it worked, or was done before; else why not."""
-    target, partial = folder / _UNIVERSAL, folder / (_UNIVERSAL + ".tmp")
+    # A partial of one's own: ranks of several nodes may convert on a disk that they share.
+    target, partial = folder / _UNIVERSAL, folder / f"{_UNIVERSAL}-{uuid.uuid4().hex}.tmp"
     if target.exists():
         return ""
     command = [sys.executable, "-m", "actors.plain_loading", "--input_folder", str(folder / _TAG)]
@@ -254,5 +257,10 @@ def _convert(folder: Path) -> str:
     done = subprocess.run(command, capture_output=True, text=True, timeout=1800, check=False)
     if done.returncode:
         return done.stderr.strip()[-500:] or f"exit status {done.returncode}"
-    os.replace(partial, target)
+    try:
+        os.replace(partial, target)
+    except OSError:
+        shutil.rmtree(partial, ignore_errors=True)
+        if not target.exists():
+            raise
     return ""

@@ -5,15 +5,24 @@
 
 Invariants
 - Whether a process sees a folder is decided by a token in it, never by its path: the same path may be another folder on another node.
-- A piece says where it belongs; to put it twice is harmless. Every piece has the deadline of a remote call.
+- A piece says where it belongs; those of a file come in their order, from one process. Every piece has the deadline of a remote call, and
+  all of a checkpoint that of the ranks' group (`learner_pool.call_timeout_s`), for they wait for each other.
+- What lies on a node for the time of handing over is its process's; what a killed one left is removed by the next.
 """
 
+import contextlib
+import os
+import shutil
+import tempfile
 import uuid
 from collections.abc import Callable, Iterator
 from pathlib import Path, PurePosixPath
 
+import psutil
+
 from auricle.errors import CheckpointError
 
+_PASSING = "auricle-checkpoint-"
 MARK = ".home"
 PIECE_BYTES = 64 << 20
 
@@ -34,6 +43,17 @@ def sees(folder: Path, token: str) -> bool:
         return (folder / MARK).read_text() == token
     except OSError:
         return False
+
+
+@contextlib.contextmanager
+def passing_folder() -> Iterator[Path]:
+    """A folder of this process's own, for pieces. Those of processes that are gone are removed first."""
+    for left in Path(tempfile.gettempdir()).glob(f"{_PASSING}*"):
+        with contextlib.suppress(ValueError):
+            if not psutil.pid_exists(int(left.name.removeprefix(_PASSING).partition("-")[0])):
+                shutil.rmtree(left, ignore_errors=True)
+    with tempfile.TemporaryDirectory(prefix=f"{_PASSING}{os.getpid()}-") as folder:
+        yield Path(folder)
 
 
 def pieces_of(folder: Path, *, leave_out: Callable[[str], bool] = lambda name: False) -> Iterator[Piece]:

@@ -97,7 +97,7 @@ class JudgePool:
 def shared_deployment(pool: SharedPoolConfig, judges: list[JudgeConfig]) -> serve.Application:
     """The Serve deployment of a shared pool."""
     waiting = max(MAX_ONGOING, *(2 * judge.batch_size for judge in judges))
-    options = pool_options(pool) | {"name": pool.name, "max_ongoing_requests": waiting}
+    options = pool_options(pool, max(judge.deadline_s for judge in judges)) | {"name": pool.name, "max_ongoing_requests": waiting}
     # A tenant is a judge like any other, only that its processes are the pool's.
     configs = {judge.name: judge.model_copy(update={"shared": ""}).model_dump(mode="json") for judge in judges}
     return JudgePool.options(**options).bind(pool.loaded, configs)  # type: ignore[attr-defined]

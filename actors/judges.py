@@ -170,12 +170,15 @@ class SharedBench(ServeBench):
 
 def judge_deployment(config: JudgeConfig) -> serve.Application:
     """The Serve deployment of one judge, with its pool's size and resources."""
-    options = pool_options(config) | {"name": config.name, "max_ongoing_requests": max(MAX_ONGOING, 2 * config.batch_size)}
+    options = pool_options(config, config.deadline_s) | {
+        "name": config.name,
+        "max_ongoing_requests": max(MAX_ONGOING, 2 * config.batch_size),
+    }
     return JudgeReplica.options(**options).bind(config.model_dump(mode="json"))  # type: ignore[attr-defined]
 
 
-def pool_options(config: JudgeConfig | SharedPoolConfig) -> dict[str, Any]:
-    """Serve's options for size and resources of a pool of judges."""
+def pool_options(config: JudgeConfig | SharedPoolConfig, deadline_s: float) -> dict[str, Any]:
+    """Serve's options for size and resources of a pool of judges, of which none takes longer than `deadline_s`."""
     options: dict[str, Any] = {
         "ray_actor_options": {"num_cpus": config.num_cpus, "num_gpus": config.num_gpus, "resources": config.resources},
         # A judge that cannot be built (no such model, not enough memory) mostly cannot be built the next time either.
@@ -192,7 +195,7 @@ def pool_options(config: JudgeConfig | SharedPoolConfig) -> dict[str, Any]:
             downscale_to_zero_delay_s=0,
         )
         # A process that is taken away finishes the calls that it has in hand.
-        options["graceful_shutdown_timeout_s"] = max(GRACE_S, config.deadline_s)
+        options["graceful_shutdown_timeout_s"] = max(GRACE_S, deadline_s)
     else:
         options["num_replicas"] = config.max_replicas
     return options

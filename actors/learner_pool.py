@@ -12,9 +12,8 @@ Invariants
 """
 
 import logging
-import shutil
-import tempfile
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -23,9 +22,10 @@ from ray.exceptions import GetTimeoutError, RayError
 
 from actors.deaths import Place, broken_ranks, faults_of, own_place
 from actors.engine import is_derived, join_group, open_port
-from actors.home import Piece, mark, pieces_of, put_piece, sees
+from actors.home import Piece, mark, passing_folder, pieces_of, put_piece, sees
 from actors.pulse import own_pulse
-from auricle.errors import CheckpointError, DeadlineError, PoolError
+from auricle.errors import CheckpointError, DeadlineError, EnvironmentSetupError, PoolError
+from auricle.files import on_disk
 from auricle.learning.config import LearnerPoolConfig
 from auricle.pulse import during
 
@@ -50,7 +50,8 @@ class LearnerRank:
     def __init__(self) -> None:
         self._listener: int | None = None
         self._learner: Any = None
-        self._taken = ""
+        self._passing = ExitStack()
+        self._taken: Path | None = None
 
     def bind(self, address: str) -> tuple[str, int]:
         """On rank 0: take a free port that the ranks meet at. Empty address: this node's own."""
@@ -67,15 +68,16 @@ class LearnerRank:
 
     def take(self, piece: Piece) -> str:
         """A piece of a checkpoint that this node does not see; returns the folder that they gather in."""
-        self._taken = self._taken or tempfile.mkdtemp(prefix="auricle-checkpoint-")
-        put_piece(Path(self._taken), piece)
-        return self._taken
+        if self._taken is None:
+            self._taken = self._passing.enter_context(passing_folder())
+        with on_disk(self._taken):
+            put_piece(self._taken, piece)
+        return str(self._taken)
 
     def forget(self) -> None:
         """Remove what was taken."""
-        if self._taken:
-            shutil.rmtree(self._taken, ignore_errors=True)
-        self._taken = ""
+        self._passing.close()
+        self._taken = None
 
     def setup(self, rank: int, world_size: int, address: str, port: int, build: Callable[[], Learner], timeout_s: float) -> None:
         """Join the other ranks, and build the learner."""
@@ -154,6 +156,16 @@ class LearnerPool:
     def stop(self) -> None:
         """Stop all ranks. Harmless when called twice."""
         self._kill()
+
+    def require_seen(self, folder: Path) -> None:
+        """Raises EnvironmentSetupError where a rank's node does not see the driver's folder, into which it is going to save."""
+        token = mark(folder)
+        seen = self._wait("look", [rank.sees.remote(str(folder), token) for rank in self.ranks], self._config.start_timeout_s)
+        if blind := [f"learner rank {rank} ({self.places[rank]})" for rank, sees_it in enumerate(seen) if not sees_it]:
+            raise EnvironmentSetupError(
+                f"{', '.join(blind)} does not see {folder}; give all nodes a shared folder, or keep the ranks on the driver's node "
+                "(learner_pool.resources)"
+            )
 
     def _load(self, checkpoint: Path, timeout_s: float) -> None:
         """Ranks that do not see the checkpoint are handed a copy of it."""

@@ -8,7 +8,6 @@ Invariants:
     collect(step) -> update -> publish (rank 0) -> report -> Directive: [checkpoint -> commit (rank 0)] -> [stop] -> next step
 """
 
-import tempfile
 import time
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
@@ -24,7 +23,7 @@ from ray.data import DataIterator
 from safetensors.numpy import save_file
 
 from actors.coordinator import Directive, RankReport, partial_folder
-from actors.home import pieces_of, sees
+from actors.home import passing_folder, pieces_of, sees
 from actors.pool_sums import pool_sums, verdicts_of
 from actors.stream import StreamPlan
 from auricle.errors import PoolError
@@ -132,9 +131,9 @@ def _place(step: int, links: StreamLinks) -> Iterator[Path]:
         partial.mkdir(parents=True, exist_ok=True)
         yield partial
         return
-    with tempfile.TemporaryDirectory(prefix="auricle-checkpoint-") as passing:
-        yield Path(passing)
-        for piece in pieces_of(Path(passing)):
+    with passing_folder() as passing:
+        yield passing
+        for piece in pieces_of(passing):
             ray.get(links.coordinator.take.remote(step, piece), timeout=links.call_timeout_s)
 
 

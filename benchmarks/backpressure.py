@@ -225,7 +225,8 @@ def run(rows: int, judge_s: float, staleness: int, folder: Path) -> Outcome:
     with watch.looking():
         running = pool.ranks[0].apply.remote(run_stream, shard, plan, links)
         while watch.rows < steps * schedule.global_batch:
-            if ray.wait([running], timeout=0)[0]:
+            over = bool(ray.wait([running], timeout=0)[0])
+            if over:
                 ray.get(running)  # its error, where it has one
             for message in ray.get(coordinator.messages.remote(5.0), timeout=60):
                 if isinstance(message, StepReport):
@@ -234,6 +235,8 @@ def run(rows: int, judge_s: float, staleness: int, folder: Path) -> Outcome:
                         {int(name.removeprefix("staleness_")): v for name, v in message.sums.items() if name.startswith("staleness_")}
                     )
                     busy.update({name: message.sums[name] for name in ("rollout_s", "gate_wait_s", "reward_s", "learner_s")})
+            if over:  # after all rows, or before: the sums tell
+                break
         seconds = time.monotonic() - began
         ray.get(running, timeout=CALL_TIMEOUT_S)
     return Outcome(watch.samples, lags, account(folder / "ledger"), watch.rows, seconds, dict(busy))
@@ -252,7 +255,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         outcome = run(arguments.rows, arguments.judge_s, arguments.staleness, Path(folder))
     show(Console(), outcome)
     sums = outcome.sums
-    return 0 if sums.trained == outcome.rows and not sums.faults else 1
+    return 0 if sums.trained == outcome.rows >= arguments.rows and not sums.faults else 1
 
 
 def show(console: Console, outcome: Outcome) -> None:

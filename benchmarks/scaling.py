@@ -48,6 +48,11 @@ class Course:
     most: dict[str, int] = field(default_factory=dict)
     at_end: dict[str, int] = field(default_factory=dict)
 
+    @property
+    def went_well(self) -> bool:
+        """Whether all was scored and everything went away again."""
+        return set(self.states) == {"scored"} and self.at_end.get("processes") == 0 and self.at_end.get("nodes", 1) == 1
+
     def add(self, time_s: float, what: str, change: str, why: str) -> None:
         """Another event. time_s: of the epoch."""
         self.rows.append((time_s - self.began_s, what, change, why))
@@ -162,7 +167,7 @@ def on_nodes(most: int, judge_s: float, blocks: int, scaling: ScalingConfig, nod
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Entry point; see the module's text."""
+    """Entry point; see the module's text. 1 where something was not scored, or is left over."""
     parser = argparse.ArgumentParser(
         prog="python -m benchmarks.scaling", description=__doc__, formatter_class=argparse.RawTextHelpFormatter
     )
@@ -176,13 +181,15 @@ def main(argv: Sequence[str] | None = None) -> int:
     quiet()
     scaling = ScalingConfig(target_queue_age_s=2.0, upscale_delay_s=3.0, downscale_delay_s=5.0, idle_to_zero_s=8.0)
     size = (arguments.most, arguments.judge_s, arguments.blocks, scaling)
-    console = Console()
+    console, courses = Console(), []
     if arguments.only != "nodes":
         with cluster(ClusterSettings(), namespace="benchmark"):
-            show(console, "(a) processes on one machine", on_this_machine(*size))
+            courses.append(on_this_machine(*size))
+            show(console, "(a) processes on one machine", courses[-1])
     if arguments.only != "processes":
-        show(console, "(b) processes, and the nodes they ask for", on_nodes(*size, node_idle_s=arguments.node_idle_s))
-    return 0
+        courses.append(on_nodes(*size, node_idle_s=arguments.node_idle_s))
+        show(console, "(b) processes, and the nodes they ask for", courses[-1])
+    return 0 if all(course.went_well for course in courses) else 1
 
 
 def show(console: Console, title: str, course: Course) -> None:

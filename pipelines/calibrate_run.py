@@ -48,6 +48,7 @@ class CalibrateRun:
         pool = LearnerPool(_builder(self.config, sets), self._pool_config)
         try:
             pool.start(self._checkpoint)
+            pool.require_seen(self.path)
             with bar(console) as progress:
                 task = progress.add_task("training", total=steps, completed=self.step)
                 while self.step < steps:

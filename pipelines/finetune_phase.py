@@ -27,6 +27,7 @@ from actors.stream_learner import StreamLinks, run_stream
 from actors.watchdog import what_all_do
 from actors.weights import WeightStore
 from auricle.errors import DeadlineError, PoolError
+from auricle.files import on_disk
 from auricle.learning.quarantine import QuarantineConfig
 from pipelines.recipe import Recipe
 from pipelines.run_folder import RunFolder
@@ -126,7 +127,8 @@ class Phase:
         self._pool = LearnerPool(recipe.learner, settings.learner_pool)
         self._pool.start(checkpoint[1] / "engine" if checkpoint else None)
         self._iterators = start_stages(plan, recipe.stages(plan, store, self._coordinator))
-        home = mark(run.path)
+        with on_disk(run.path):
+            home = mark(run.path)
         links = StreamLinks(store, self._coordinator, str(run.path), recipe.columns, recipe.part_names, self._timeout_s, home)
         self._runs = [
             rank.apply.remote(run_stream, shard, plan, links) for rank, shard in zip(self._pool.ranks, self._iterators, strict=True)

@@ -89,10 +89,10 @@ class RunMirror:
         self._putting = step = self._step
         upload = plan_upload(self._folder, step, self._known | self._sent, new_token())
         if upload.puts or self._sent or step != self._stored_step:
-            write_record(self._folder, self._store.uri, upload.files)  # what of it no index lists does not count
             for name, key in upload.puts.items():
                 self._store.upload(self._folder / name, key)
                 self._sent[name] = upload.files[name]  # a try that breaks off is not begun anew
+            write_record(self._folder, self._store.uri, upload.files)  # what of it no index lists does not count
             self._store.write(INDEX, upload.index())
             gone = {one.key for one in (*self._known.values(), *self._sent.values())} - {one.key for one in upload.files.values()}
             self._known, self._sent, self._stored_step = dict(upload.files), {}, step

@@ -61,6 +61,7 @@ class PretrainRun:
         pool = LearnerPool(build, self.settings.learner_pool)
         try:
             pool.start(self._engine_folder())
+            pool.require_seen(self.path)
             with Progress(*columns, console=console) as progress:
                 bar = progress.add_task("training", total=self.config.steps, completed=self.step)
                 clock = _Clock(self.config.steps, deadline, done=self.step)

@@ -48,6 +48,7 @@ FROZEN = (
     "finetune.samples_per_scene",
     "guard.scenes",
     "guard.metrics",
+    "panel.loudness_lufs",
     "reason.listener",
     "reason.clips",
     "reason.questions",
@@ -347,7 +348,12 @@ def _working_folder(store: ObjectStore, assignments: list[str]) -> Path:
 
 def _require_behind(folder: Path, store: ObjectStore) -> None:
     """Raises ConfigError where the folder has steps of the run that its store has not: they would go when it is fetched."""
-    found = RunFolder(folder).last_checkpoint() if read_record(folder, store.uri) else None
+    if not (folder / "config.toml").exists() or not read_record(folder, store.uri):
+        return
+    try:
+        found = RunFolder(folder).last_checkpoint()
+    except CheckpointError:  # a fetch that broke off: there is nothing to go on with
+        return
     stored = read_index(store)["checkpoints"].get("checkpoints/last.json", {"step": 0})["step"]
     if found and found[0] > stored:
         raise ConfigError(

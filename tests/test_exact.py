@@ -101,7 +101,7 @@ def test_other_numbers_of_rollout_actors_and_judges_and_a_missed_deadline_change
 
 
 @pytest.mark.slow
-def test_killed_whole_at_any_step_and_resumed_it_ends_the_same(workplace):
+def test_killed_whole_at_a_step_and_resumed_it_ends_the_same(workplace):
     name = "killed"
     with started(exact(workplace, name)) as process:
         wait_for_steps(workplace / "runs" / name, 1, process)

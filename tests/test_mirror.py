@@ -4,6 +4,7 @@ import itertools
 import json
 import logging
 from pathlib import Path
+from typing import Any
 
 import pytest
 from pydantic import ValidationError
@@ -274,6 +275,29 @@ def test_steps_that_the_store_has_not_are_not_thrown_away(tmp_path: Path) -> Non
         RunFolder.resume(URI, [])
     put(run, 10)
     assert RunFolder.resume(URI, [])[0].last_checkpoint() == (10, run.path / "checkpoints" / "step-000010")
+
+
+def test_a_fetch_that_broke_off_is_made_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    here = new_run(tmp_path / "here")
+    for step in (5, 10):
+        go_on(here, step, "first")
+    put(here, 10)
+    there = [f"run.folder={tmp_path / 'there'}"]
+    RunFolder.resume(URI, there)
+    go_on(here, 15, "first")
+    put(here, 15)
+    download = ObjectStore.download
+
+    def fail(store: ObjectStore, key: str, *more: Any) -> None:
+        if "step-000015" in key:
+            raise StoreError("the network is down")
+        download(store, key, *more)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(ObjectStore, "download", fail)
+        with pytest.raises(StoreError, match="the network is down"):
+            RunFolder.resume(URI, there)
+    assert contents(RunFolder.resume(URI, there)[0]) == contents(here)
 
 
 def test_where_no_run_is_and_what_is_no_uri_are_said_with_the_cure(tmp_path: Path) -> None:

@@ -13,11 +13,14 @@ import uuid
 from collections.abc import Callable, Coroutine, Sequence
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from auricle.errors import JudgeError
+
 if TYPE_CHECKING:
     from vllm import RequestOutput, SamplingParams
     from vllm.v1.engine.async_llm import AsyncLLM
 
 T = TypeVar("T")
+_CALL = "auricle-call"
 
 
 class AsyncEngine:
@@ -41,8 +44,14 @@ class AsyncEngine:
         """The same for conversations, by the model's own chat template."""
         return self._wait(self._chat(messages, sampling))
 
+    def check_health(self) -> None:
+        """Raises JudgeError where the engine's process is dead: it does not come back by itself."""
+        if self.llm.errored:
+            raise JudgeError(f"vLLM's engine process has died: {self.llm.dead_error}")
+
     def close(self) -> None:
-        """End the engine's process, and the thread."""
+        """End the calls that are under way, the engine's process, and the thread."""
+        self._wait(self._cancel_calls())
         self._wait(_in_loop(self.llm.shutdown))
         self._end()
 
@@ -54,6 +63,13 @@ class AsyncEngine:
         self._thread.join()
         self._loop.close()
 
+    async def _cancel_calls(self) -> None:
+        """vLLM tells those who wait for outputs nothing of its end."""
+        calls = [task for task in asyncio.all_tasks() if task is not asyncio.current_task() and task.get_name() == _CALL]
+        for call in calls:
+            call.cancel()
+        await asyncio.gather(*calls, return_exceptions=True)
+
     async def _chat(self, messages: Sequence[Any], sampling: "Sequence[SamplingParams]") -> "list[RequestOutput]":
         from vllm.renderers.params import ChatParams
 
@@ -63,7 +79,7 @@ class AsyncEngine:
 
     async def _all(self, prompts: Sequence[Any], sampling: "Sequence[SamplingParams]") -> "list[RequestOutput]":
         """One request a prompt. Where one fails, the others of the call are cancelled, which AsyncLLM makes an abort of."""
-        tasks = [asyncio.ensure_future(self._one(*pair)) for pair in zip(prompts, sampling, strict=True)]
+        tasks = [asyncio.create_task(self._one(*pair), name=_CALL) for pair in zip(prompts, sampling, strict=True)]
         try:
             return list(await asyncio.gather(*tasks))
         finally:

@@ -144,6 +144,10 @@ class ListenerJudge(Judge):
         """Free the engine."""
         self.engine.close()
 
+    def check_health(self) -> None:
+        """See `Judge.check_health`."""
+        self.engine.check_health()
+
     def _fault(self, clip: JudgeClip) -> Failed | None:
         if clip.duration_s < self.options.shortest_s:
             return Failed("too_short", f"{clip.duration_s:.2f} s; the listener wants {self.options.shortest_s:g} s or more")

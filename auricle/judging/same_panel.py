@@ -39,9 +39,9 @@ def differences(ours: PanelConfig, theirs: PanelConfig) -> list[str]:
     if theirs.max_ongoing_requests < ours.max_ongoing_requests:  # this run's blocks would wait in line, and be late
         lines.append(f"max_ongoing_requests is {theirs.max_ongoing_requests} there, below {ours.max_ongoing_requests} here")
     for name in here:
-        if name in there and (its := theirs.wake_s(there[name])) > (mine := ours.wake_s(here[name])):
+        if name in there and (there_s := theirs.wake_s(there[name])) > (here_s := ours.wake_s(here[name])):
             lines.append(
-                f"{name} may take {its:g} s to wake there and {mine:g} s here (min_replicas = 0 and scaling.wake_timeout_s, or shared)"
+                f"{name} may take {there_s:g} s to wake there, {here_s:g} s here (min_replicas = 0 and scaling.wake_timeout_s, or shared)"
             )
     pairs = [("", {"loudness_lufs": ours.loudness_lufs}, {"loudness_lufs": theirs.loudness_lufs})]
     pairs += [(f"{name}.", _of_a_judge(ours, name), _of_a_judge(theirs, name)) for name in here if name in there]

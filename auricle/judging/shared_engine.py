@@ -49,6 +49,9 @@ class SharedEngine:
         """The same for conversations, by the model's own chat template."""
         return self._ask(_Call(lambda llm: llm.enqueue_chat(list(messages), list(sampling), use_tqdm=False)))
 
+    def check_health(self) -> None:
+        """An engine in one's own process that dies takes the process with it."""
+
     def close(self) -> None:
         """End the engine and its thread, once the calls under way are done."""
         self._queue.put(None)

@@ -10,9 +10,10 @@ from ray.serve._private.autoscaling_state import _resolve_policy_callable
 from ray.serve.autoscaling_policy import _apply_autoscaling_config
 
 from actors import pool_policy
+from actors.judge_pool import shared_deployment
 from actors.judges import judge_deployment, pool_options
 from actors.pool_policy import QueueAgePolicy, board_name
-from auricle.judging.panel import JudgeConfig
+from auricle.judging.panel import JudgeConfig, SharedPoolConfig
 
 JUDGE = JudgeConfig(name="sleepy", kind="tests.judging.odd_judges:LevelJudge", min_replicas=0, max_replicas=5)
 
@@ -45,7 +46,7 @@ def board(monkeypatch):
 
 
 def _context(running, target, app="panel"):
-    config = pool_options(JUDGE)["autoscaling_config"]
+    config = pool_options(JUDGE, 5.0)["autoscaling_config"]
     values = {"deployment_name": "sleepy", "app_name": app, "current_num_replicas": running, "target_num_replicas": target}
     return SimpleNamespace(**values, config=config, policy_state={}, total_num_requests=0)
 
@@ -62,7 +63,7 @@ async def _asked(policy, context, times=4):
 def test_what_the_board_says_is_serves_target_at_once_and_in_both_directions(board):
     for running, target, wants in ((0, 0, 1), (1, 1, 4), (2, 4, 4), (4, 4, 2), (1, 1, 0), (0, 0, 0)):
         # What Serve unpickles is a copy of the module, whose `ray` is the patched one all the same.
-        policy = _apply_autoscaling_config(_resolve_policy_callable(pool_options(JUDGE)["autoscaling_config"].policy))
+        policy = _apply_autoscaling_config(_resolve_policy_callable(pool_options(JUDGE, 5.0)["autoscaling_config"].policy))
         board.wants = wants
         assert asyncio.run(_asked(policy, _context(running, target))) == wants
     assert board.asked[0] == ("sleepy", 0, 0)
@@ -75,7 +76,7 @@ def test_where_nobody_answers_a_pool_stays_as_it_is(board):
 
 def test_serves_controller_needs_nothing_of_ours():
     """It may have been started by somebody else's job, without this package."""
-    blob = pool_options(JUDGE)["autoscaling_config"].policy.get_serialized_policy_def()
+    blob = pool_options(JUDGE, 5.0)["autoscaling_config"].policy.get_serialized_policy_def()
     code = (
         "import sys, pickle; sys.path = [p for p in sys.path if 'auricle' not in p and p]\n"
         f"policy = pickle.loads({blob!r})()\n"
@@ -86,7 +87,15 @@ def test_serves_controller_needs_nothing_of_ours():
 
 
 def test_a_pool_of_fixed_size_asks_nobody():
-    options = pool_options(JudgeConfig(name="fixed", kind=JUDGE.kind, min_replicas=2, max_replicas=2))
+    options = pool_options(JudgeConfig(name="fixed", kind=JUDGE.kind, min_replicas=2, max_replicas=2), 5.0)
     assert options["num_replicas"] == 2
     assert "autoscaling_config" not in options
     assert judge_deployment(JUDGE) is not None
+
+
+@pytest.mark.parametrize(("deadline_s", "grace_s"), [(5.0, 60.0), (600.0, 600.0)])
+def test_a_process_that_is_taken_away_may_finish_whatever_its_judge_may_take(deadline_s: float, grace_s: float) -> None:
+    assert pool_options(JUDGE, deadline_s)["graceful_shutdown_timeout_s"] == grace_s
+    tenants = [JudgeConfig(name=name, kind=JUDGE.kind, shared="ears", deadline_s=deadline_s) for name in ("one", "two")]
+    shared = shared_deployment(SharedPoolConfig(name="ears", max_replicas=2), tenants)
+    assert shared._bound_deployment._deployment_config.graceful_shutdown_timeout_s == grace_s

@@ -36,7 +36,7 @@ def test_the_same(values):
         (_with(options={"sleep_s": 1.0}), "level.options.sleep_s is 1.0 there and 0.0 here"),
         (_with(deadline_s=5.0), "level.deadline_s is 5.0 there and 60.0 here"),
         (_with(kind="stoi"), "level.kind is 'stoi' there"),
-        (_with(min_replicas=0), "level may take 60 s to wake there and 0 s here"),
+        (_with(min_replicas=0), "level may take 60 s to wake there, 0 s here"),
         (RUNS.model_copy(update={"max_ongoing_requests": 2}), "max_ongoing_requests is 2 there, below"),
         (RUNS.model_copy(update={"loudness_lufs": -20.0}), "loudness_lufs is -20.0 there and -26.0 here"),
         (RUNS.model_copy(update={"judges": RUNS.judges[:1]}), "judge 'reader' is not in it"),
@@ -55,7 +55,7 @@ def test_a_judge_of_a_shared_pool_may_take_longer():
         update={"judges": (RUNS.judges[0].model_copy(update={"shared": "p"}), RUNS.judges[1]), "shared": (SharedPoolConfig(name="p"),)}
     )
     assert differences(RUNS, shared) == [
-        "level may take 60 s to wake there and 0 s here (min_replicas = 0 and scaling.wake_timeout_s, or shared)"
+        "level may take 60 s to wake there, 0 s here (min_replicas = 0 and scaling.wake_timeout_s, or shared)"
     ]
     assert differences(shared, RUNS) == []
     assert shared.longest_s == 180.0
