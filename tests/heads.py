@@ -56,9 +56,14 @@ def started_head(folder: Path) -> Iterator[Head]:
 
 
 def ray_job(head: Head, *arguments: object, timeout_s: float = 240, **environment: str) -> subprocess.CompletedProcess[str]:
-    """`ray job ARGUMENTS`, as its user types it."""
+    """`ray job ARGUMENTS`, as its user types it; again where a busy machine's dashboard did not take the call in time."""
     command = [str(RAY), "job", *map(str, arguments)]
-    return subprocess.run(command, env=head.environment() | environment, capture_output=True, text=True, timeout=timeout_s, check=False)
+    for _ in range(5):
+        done = subprocess.run(command, env=head.environment() | environment, capture_output=True, text=True, timeout=timeout_s, check=False)
+        if "Failed to connect to Ray at address" not in done.stderr:
+            break
+        time.sleep(5)
+    return done
 
 
 @contextmanager

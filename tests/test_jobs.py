@@ -21,14 +21,16 @@ from tests.jobs import command, make_workplace, wait_for_steps
 
 ROOT = Path(__file__).resolve().parents[1]
 TRAVELS = '''
+import os
+
 import auricle
 
 
 class ShippedJudge(BandJudge):
-    """Says where the code that it runs with lies."""
+    """Says where the code that it runs with lies, and in which process."""
 
     def judge(self, clips):
-        return [replace(verdict, rationale=auricle.__file__) for verdict in super().judge(clips)]
+        return [replace(verdict, rationale=f"{os.getpid()} {auricle.__file__}") for verdict in super().judge(clips)]
 '''
 LEAN = ["guard.every=200", "guard.metrics=['si_sdr']", "finetune.samples=0", "panel.judges=[{name='probe', kind='shipped:ShippedJudge'}]"]
 
@@ -131,17 +133,19 @@ def test_a_job_is_submitted_stopped_goes_on_under_another_id_and_another_joins_a
         guest = ray_job(head, *submission(checkout, "guest", *entry))
         assert guest.returncode == 0, guest.stdout + guest.stderr
         assert panel_state(head) == "RUNNING"
-    assert judged_from(tmp_path / "runs" / "guest") == {checkout}  # by the panel that was there, with its code
+        [(process, _)] = judged_by(tmp_path / "runs" / "guest")
+        assert Path(f"/proc/{process}").exists()  # not one that the run has started and ended
     states = {name: (job["status"], job["driver_exit_code"]) for name, job in jobs.items()}
     assert states == {"failing": ("FAILED", 1), "long": ("STOPPED", None), "again": ("SUCCEEDED", 0)}
     assert "no such folder" in jobs["failing"]["message"]
     sums = account(folder / "ledger")
     assert (sums.trained, sums.in_flight, sums.balanced) == (4 * (step + 2), 0, True)
     assert [record["step"] for record in RunFolder(folder).lines("metrics.jsonl")] == list(range(step + 2))
-    [place] = judged_from(folder)  # code that has not changed is not sent twice
+    [place] = {place for _, place in judged_by(folder)}  # code that has not changed is not sent twice
     assert place.name.startswith("_ray_pkg_")
 
 
-def judged_from(folder: Path) -> set[Path]:
-    """Where the code lies that judged a run's rollouts."""
-    return {Path(verdict["text"]).parents[1] for row in read(folder / "ledger")["verdicts"].to_pylist() for verdict in row}
+def judged_by(folder: Path) -> set[tuple[str, Path]]:
+    """The processes that judged a run's rollouts, and where their code lies."""
+    told = {verdict["text"].partition(" ") for row in read(folder / "ledger")["verdicts"].to_pylist() for verdict in row}
+    return {(process, Path(path).parents[1]) for process, _, path in told}
