@@ -1,15 +1,17 @@
 """The judge that listens, in a real vLLM engine: a listener with random weights fails, the shipped one says sensible things."""
 
+import time
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
 import numpy as np
+import psutil
 import pytest
 import torch
 import torch.distributed as dist
 
 from auricle.errors import ConfigError, JudgeError
-from auricle.judging.judge import JudgeClip
+from auricle.judging.judge import JudgeClip, judge_safely
 from auricle.judging.listener_judge import SHIPPED, ListenerJudge, ListenerOptions
 from auricle.judging.registry import check_options
 from auricle.judging.verdict import Failed, Scored
@@ -172,6 +174,24 @@ def test_an_engine_in_a_process_of_its_own_says_the_same():
         assert isinstance(one, Scored)
         assert one.rationale == other.rationale
         assert one.score == pytest.approx(other.score, abs=1e-3)
+
+
+@pytest.mark.slow
+def test_an_engine_whose_process_was_killed_is_told_as_dead_and_can_be_closed():
+    before = set(psutil.Process().children(recursive=True))  # a Ray of the tests may be among them
+    judge = ListenerJudge(ListenerOptions(ask=["rate"], engine=SMALL.model_copy(update={"mode": "async"})))
+    judge.check_health()
+    for process in set(psutil.Process().children(recursive=True)) - before:
+        process.kill()
+    deadline = time.monotonic() + 60
+    while not judge.engine.llm.errored:
+        assert time.monotonic() < deadline
+        time.sleep(0.1)
+    with pytest.raises(JudgeError, match="engine process has died"):
+        judge.check_health()
+    [verdict] = judge_safely(judge, [_speech()])
+    assert isinstance(verdict, Failed)
+    judge.close()
 
 
 def test_only_the_kind_listener_has_an_engine_in_a_process_of_its_own(random_listener):
