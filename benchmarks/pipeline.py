@@ -138,12 +138,13 @@ class Bench:
 
     def bottleneck_rate(self, steps: int) -> float:
         """Rows a second of the panel alone, kept full by direct calls of the same blocks."""
-        clip = np.zeros(int(CLIP_S * RATE_HZ), np.float32) + 0.01
         rows = self.schedule.global_batch
+        noise = np.random.default_rng(0).normal(0, 0.05, (steps + 1, rows, int(CLIP_S * RATE_HZ))).astype(np.float32)
 
         async def call(step: int) -> None:
+            # Clips of their own, as rollouts are: equal ones that are under way together are judged once.
             requests = [
-                {"clip_id": f"{step}-{row}-{time.monotonic_ns()}", "audio": clip, "sample_rate_hz": RATE_HZ, "reference": None}
+                {"clip_id": f"{step}-{row}-{time.monotonic_ns()}", "audio": noise[step][row], "sample_rate_hz": RATE_HZ, "reference": None}
                 for row in range(rows)
             ]
             await self.handle.judge.remote(requests)
