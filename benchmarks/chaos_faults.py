@@ -99,7 +99,7 @@ def catalogue() -> dict[str, Fault]:
         Fault(
             "kill-listener",
             "SIGKILL of a vLLM listener's replica",
-            lambda trial: trial.find(":listener").kill(),
+            lambda trial: trial.youngest(":listener").kill(),
             judges=LISTENER,
             settings=SLOWER,
         ),
