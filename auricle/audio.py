@@ -1,5 +1,5 @@
 """Audio files in and out. What is done to audio in memory is in `auricle.signals` (rates, alignment), `auricle.levels` and
-`auricle.spectrum`, and offered here too.
+`auricle.spectrum`.
 
 Audio in memory is mono float32 of shape [samples], nominally within [-1, 1].
 """
@@ -10,44 +10,16 @@ from typing import Literal
 
 import av
 import numpy as np
+import scipy
 import soundfile
 from av.container import InputContainer
 from jaxtyping import Float, Float32
-from scipy.io import wavfile
 
 from auricle.containers import MAX_S, MAX_SAMPLES, open_container
 from auricle.errors import MediaError
 from auricle.files import replacing
-from auricle.levels import (
-    integrated_loudness_lufs,
-    noise_gain_for_snr,
-    normalise_loudness,
-    speech_weighted_rms,
-    speech_weighted_snr_db,
-)
 from auricle.riff import require_complete
-from auricle.signals import align, find_lag_samples, resample
-from auricle.spectrum import istft, stft, stft_steps
-
-__all__ = [
-    "AUDIO_SUFFIXES",
-    "AudioInfo",
-    "align",
-    "audio_info",
-    "find_lag_samples",
-    "integrated_loudness_lufs",
-    "istft",
-    "noise_gain_for_snr",
-    "normalise_loudness",
-    "read_audio",
-    "resample",
-    "sound_duration_s",
-    "speech_weighted_rms",
-    "speech_weighted_snr_db",
-    "stft",
-    "stft_steps",
-    "write_audio",
-]
+from auricle.signals import resample
 
 AUDIO_SUFFIXES = frozenset({".wav", ".flac", ".ogg", ".mp3", ".aiff", ".aif", ".au", ".opus"})
 """What libsndfile reads; any other suffix is taken for a container and decoded by FFmpeg."""
@@ -150,7 +122,7 @@ def write_audio(
     with replacing(path) as temporary:
         if temporary.suffix.lower() == ".wav":
             # libsndfile stamps float wavs with the time of day, and scales 16 bit by 32767 on the way out but 32768 on the way in.
-            wavfile.write(temporary, sample_rate_hz, data)
+            scipy.io.wavfile.write(temporary, sample_rate_hz, data)
         else:
             soundfile.write(str(temporary), data, sample_rate_hz)
     return clipped

@@ -7,8 +7,8 @@ from functools import lru_cache
 from typing import Any
 
 import numpy as np
+import scipy
 from jaxtyping import Float, Float32
-from scipy import signal
 
 from auricle.errors import MediaError
 
@@ -36,7 +36,7 @@ def integrated_loudness_lufs(audio: Float[np.ndarray, " samples"], sample_rate_h
     _require_finite(audio, "measure the loudness of")
     if audio.size == 0:
         return -np.inf
-    weighted = signal.sosfilt(_k_weighting(sample_rate_hz), np.asarray(audio, dtype=np.float64))
+    weighted = scipy.signal.sosfilt(_k_weighting(sample_rate_hz), np.asarray(audio, dtype=np.float64))
     block = min(round(BLOCK_S * sample_rate_hz), weighted.size)
     step = max(1, round(BLOCK_STEP_S * sample_rate_hz))
     # Sums of squares by differences of their running total: overlapping blocks cost one pass.
@@ -71,7 +71,7 @@ def speech_weighted_rms(audio: Float[np.ndarray, " samples"], sample_rate_hz: in
     _require_finite(audio, "weight")
     if audio.size == 0:
         return 0.0
-    weighted = signal.fftconvolve(np.asarray(audio, dtype=np.float64), _speech_filter(sample_rate_hz), mode="full")
+    weighted = scipy.signal.fftconvolve(np.asarray(audio, dtype=np.float64), _speech_filter(sample_rate_hz), mode="full")
     return float(np.sqrt(np.sum(weighted**2) / audio.size))
 
 
@@ -137,4 +137,4 @@ def _speech_filter(sample_rate_hz: int) -> Float[np.ndarray, " taps"]:
     centres_hz = np.array([BAND_CENTRES_HZ[0] / 2, *BAND_CENTRES_HZ, BAND_CENTRES_HZ[-1] * 2], dtype=float)
     wanted = np.interp(np.log(np.maximum(grid_hz, 1.0)), np.log(centres_hz), np.concatenate([[0.0], gain, [0.0]]))
     taps = round(SPEECH_FILTER_S * sample_rate_hz) | 1
-    return signal.firwin2(taps, grid_hz / nyquist_hz, wanted)
+    return scipy.signal.firwin2(taps, grid_hz / nyquist_hz, wanted)

@@ -4,8 +4,8 @@ from fractions import Fraction
 from functools import lru_cache
 
 import numpy as np
+import scipy
 from jaxtyping import Float, Float32
-from scipy import signal
 
 MAX_DENOMINATOR = 4800
 
@@ -18,7 +18,7 @@ def resample(audio: Float[np.ndarray, " samples"], from_hz: int, to_hz: int) -> 
     # Rates without a common measure (44101 Hz) would want filters of millions of taps. Exact for all usual ones, and else within 5e-8.
     ratio = Fraction(to_hz, from_hz).limit_denominator(MAX_DENOMINATOR)
     up, down = ratio.numerator, ratio.denominator
-    changed = signal.resample_poly(audio.astype(np.float64), up, down, window=_resampling_filter(max(up, down))).astype(np.float32)
+    changed = scipy.signal.resample_poly(audio.astype(np.float64), up, down, window=_resampling_filter(max(up, down))).astype(np.float32)
     samples = -(-audio.size * to_hz // from_hz)
     return np.pad(changed[:samples], (0, max(0, samples - changed.size)))
 
@@ -30,8 +30,8 @@ def find_lag_samples(audio: Float[np.ndarray, " samples"], reference: Float[np.n
     """
     if audio.size == 0 or reference.size == 0:
         return 0
-    correlation = signal.correlate(np.asarray(audio, np.float64), np.asarray(reference, np.float64), mode="full", method="fft")
-    lags = signal.correlation_lags(audio.size, reference.size, mode="full")
+    correlation = scipy.signal.correlate(np.asarray(audio, np.float64), np.asarray(reference, np.float64), mode="full", method="fft")
+    lags = scipy.signal.correlation_lags(audio.size, reference.size, mode="full")
     near = np.abs(lags) <= max_lag
     values, lags = correlation[near], lags[near]
     # What is below the rounding of the FFT is no correlation; ties go to the smallest shift.
@@ -53,4 +53,4 @@ def align(
 @lru_cache(maxsize=32)
 def _resampling_filter(factor: int) -> Float[np.ndarray, " taps"]:
     zero_crossings, beta, transition = 64, 9.0, 0.09
-    return signal.firwin(2 * zero_crossings * factor + 1, (1 - transition / 2) / factor, window=("kaiser", beta))
+    return scipy.signal.firwin(2 * zero_crossings * factor + 1, (1 - transition / 2) / factor, window=("kaiser", beta))

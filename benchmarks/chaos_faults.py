@@ -25,9 +25,9 @@ PROCESSES = {
 """Processes of a run by the word of a fault: what it is, what its title holds, and how many there are of it."""
 
 LISTENER = (
-    "{name='listener', min_replicas=2, max_replicas=2, deadline_s=60, options={ask=['rate']}}"  # vLLM's engine in the replica's process
+    "{name='listener', min_replicas=2, max_replicas=2, deadline_s=15, options={ask=['rate']}}"  # vLLM's engine in the replica's process
 )
-SLOWER = ("reward.timeout_s=100", "finetune.step_timeout_s=150")
+SLOWER = ("reward.timeout_s=25", "finetune.step_timeout_s=38")
 
 
 @dataclass(frozen=True)
@@ -72,7 +72,7 @@ def catalogue() -> dict[str, Fault]:
     faults = [kill(word) for word in PROCESSES]
     for word in ("learner", "rollout", "judge"):
         faults += [hang(word, lasts_s=6.0), hang(word, lasts_s=0.0)]
-    faults.append(hang("learner", lasts_s=105.0, name="stop-learner-late"))
+    faults.append(hang("learner", lasts_s=150.0, name="stop-learner-late"))
     faults += [
         Fault("slow-judge", "judges ten times slower for 8 s", moody("slow 10"), moody(""), lasts_s=8.0),
         Fault(

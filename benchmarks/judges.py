@@ -28,11 +28,11 @@ from rich.table import Table
 from actors.cluster import cluster
 from actors.panel import start_panel, stop_panel
 from actors.settings import ClusterSettings
-from auricle.audio import normalise_loudness
 from auricle.judging.judge import JudgeClip
 from auricle.judging.listener_judge import ListenerJudge, ListenerOptions
 from auricle.judging.panel import JudgeConfig, PanelConfig
 from auricle.judging.registry import check_options
+from auricle.levels import normalise_loudness
 from auricle.listeners.degradations import scaled_to_ratio
 from auricle.listeners.sources import find_sources
 from pipelines.command import load_settings

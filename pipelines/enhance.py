@@ -10,7 +10,6 @@ import torch
 from rich.console import Console
 from rich.progress import BarColumn, TaskProgressColumn, TextColumn, TimeRemainingColumn
 
-from auricle.audio import resample
 from auricle.enhancers.assets import default_enhancer
 from auricle.enhancers.checkpoint import load_enhancer
 from auricle.enhancers.chunks import enhance_long
@@ -19,6 +18,7 @@ from auricle.enhancers.recording import Recording, read_recording, write_recordi
 from auricle.errors import EnvironmentSetupError, MediaError
 from auricle.mouth import frame_crops
 from auricle.progress import Progress
+from auricle.signals import resample
 from auricle.video import VIDEO_SUFFIXES
 from pipelines.best_of import BestOf
 from pipelines.command import run_verb, verb_parser

@@ -1,6 +1,8 @@
 """Imports point one way: pipelines -> actors -> auricle; and `auricle` knows no Ray, DeepSpeed or MLflow."""
 
 import ast
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -41,3 +43,13 @@ def test_imports_point_one_way(package: str) -> None:
 def test_the_check_sees_hidden_imports() -> None:
     source = "def f():\n    import ray.data\n    importlib.import_module('mlflow.tracking')\n    from deepspeed import zero\n"
     assert imported_packages(source) == {"ray", "mlflow", "deepspeed"}
+
+
+def test_processes_that_only_pass_clips_on_load_neither_torch_nor_scipy() -> None:
+    """A run starts some ten processes, and imports are most of what its start costs; so these pay for what they use only."""
+    modules = "actors.panel, actors.judges, actors.reward_client, actors.coordinator, actors.weights"
+    told = (
+        f"import sys, {modules}; print([name for name in ('torch', 'scipy.signal', 'scipy.stats', 'transformers') if name in sys.modules])"
+    )
+    loaded = subprocess.run([sys.executable, "-c", told], cwd=ROOT, capture_output=True, text=True, check=True, timeout=120)
+    assert loaded.stdout.strip() == "[]"

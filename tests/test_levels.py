@@ -5,8 +5,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from auricle.audio import integrated_loudness_lufs, noise_gain_for_snr, normalise_loudness, speech_weighted_rms, speech_weighted_snr_db
 from auricle.errors import MediaError
+from auricle.levels import integrated_loudness_lufs, noise_gain_for_snr, normalise_loudness, speech_weighted_rms, speech_weighted_snr_db
 
 RATE_HZ = 16_000
 

@@ -7,7 +7,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from auricle.audio import align, find_lag_samples, read_audio, resample
+from auricle.audio import read_audio
+from auricle.signals import align, find_lag_samples, resample
 
 RATE_HZ = 16_000
 

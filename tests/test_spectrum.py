@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from auricle.audio import istft, stft, stft_steps
+from auricle.spectrum import istft, stft, stft_steps
 
 
 @pytest.mark.parametrize(("fft_size", "hop"), [(512, 256), (512, 128), (400, 160), (320, 160)])

@@ -14,12 +14,12 @@ from pathlib import Path
 
 import numpy as np
 
-from auricle.audio import normalise_loudness
 from auricle.gsrm.answers import answer_text
 from auricle.gsrm.corpus import CHUNK, fingerprint, sources_of
 from auricle.gsrm.findings import findings_of
 from auricle.gsrm.lessons import Take, make_take, true_answer
 from auricle.gsrm.method import Method
+from auricle.levels import normalise_loudness
 from auricle.listeners.calibration import DatasetConfig
 from auricle.listeners.dataset import LUFS, SetWriter, padded_mels
 from auricle.listeners.features import HOP_SAMPLES

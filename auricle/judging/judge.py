@@ -8,9 +8,9 @@ from typing import ClassVar, Literal
 import numpy as np
 from jaxtyping import Float32
 
-from auricle.audio import resample
 from auricle.config import Config
 from auricle.judging.verdict import Failed, Scored, Span, Verdict
+from auricle.signals import resample
 
 
 @dataclass(frozen=True)

@@ -26,7 +26,6 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from auricle.audio import normalise_loudness
 from auricle.errors import JudgeUnavailableError
 from auricle.judging.deadline import Deadline
 from auricle.judging.hashing import audio_hash
@@ -34,6 +33,7 @@ from auricle.judging.judge import Identity, Judge, JudgeClip
 from auricle.judging.panel import JudgeConfig, PanelConfig
 from auricle.judging.registry import find_judge
 from auricle.judging.verdict import Failed, Scored, Verdict, verdict_to_dict
+from auricle.levels import normalise_loudness
 
 
 @dataclass(frozen=True)

@@ -8,8 +8,8 @@ from jaxtyping import Float, Float32
 from scipy import signal
 from torch import Tensor
 
-from auricle.audio import normalise_loudness
 from auricle.errors import MetricError
+from auricle.levels import normalise_loudness
 from auricle.listeners.asking import score_distribution, score_of_sound
 from auricle.listeners.checkpoint import Listener
 from auricle.listeners.dataset import LUFS

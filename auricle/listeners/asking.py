@@ -6,8 +6,8 @@ import numpy as np
 import torch
 from jaxtyping import Float
 
-from auricle.audio import normalise_loudness
 from auricle.judging.verdict import Failed, Scored
+from auricle.levels import normalise_loudness
 from auricle.listeners.answers import SCORES, expected_score
 from auricle.listeners.checkpoint import Listener
 from auricle.listeners.dataset import LUFS, ClipSet

@@ -16,9 +16,9 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float16, Float32, Int64
 
-from auricle.audio import normalise_loudness
 from auricle.errors import EmptyCorpusError, MetricError
 from auricle.files import replacing
+from auricle.levels import normalise_loudness
 from auricle.listeners.calibration import DatasetConfig
 from auricle.listeners.degradations import degrade
 from auricle.listeners.features import HOP_SAMPLES, log_mels

@@ -15,12 +15,13 @@ import torch
 from jaxtyping import Float, Float32
 from torch import Tensor
 
-from auricle.audio import normalise_loudness, read_audio
+from auricle.audio import read_audio
 from auricle.enhancers.assets import default_enhancer
 from auricle.enhancers.checkpoint import load_enhancer
 from auricle.enhancers.exploration import ExplorationConfig, Explorer
 from auricle.enhancers.interface import Enhancer
 from auricle.errors import EmptyCorpusError, MetricError, SceneError
+from auricle.levels import normalise_loudness
 from auricle.listeners.calibration import DatasetConfig, EnhancedConfig
 from auricle.listeners.dataset import LUFS, SetWriter
 from auricle.listeners.labels import Damage, Labels, make_labels, severity_of_clarity, severity_of_ratio

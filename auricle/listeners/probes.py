@@ -12,8 +12,8 @@ import numpy as np
 from jaxtyping import Float32
 from scipy import signal
 
-from auricle.audio import normalise_loudness
 from auricle.errors import MetricError
+from auricle.levels import normalise_loudness
 from auricle.listeners.asking import expected_scores, features_of_audio, score_of_sound
 from auricle.listeners.checkpoint import Listener
 from auricle.listeners.dataset import LUFS

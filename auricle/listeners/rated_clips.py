@@ -10,8 +10,9 @@ from pathlib import Path
 
 import numpy as np
 
-from auricle.audio import normalise_loudness, read_audio
+from auricle.audio import read_audio
 from auricle.errors import ConfigError
+from auricle.levels import normalise_loudness
 from auricle.listeners.calibration import DatasetConfig
 from auricle.listeners.dataset import LUFS, SetWriter
 from auricle.listeners.features import SHORTEST_S

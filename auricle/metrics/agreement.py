@@ -3,8 +3,8 @@
 from collections.abc import Callable, Collection, Sequence
 
 import numpy as np
+import scipy
 from jaxtyping import Bool, Float
-from scipy.stats import rankdata
 
 from auricle.errors import MetricError
 
@@ -22,7 +22,7 @@ def pearson(left: Sequence[float] | Float[np.ndarray, " n"], right: Sequence[flo
 def spearman(left: Sequence[float] | Float[np.ndarray, " n"], right: Sequence[float] | Float[np.ndarray, " n"]) -> float:
     """Spearman's rank correlation (SRCC), ties given their mean rank; NaN where one side is constant."""
     a, b = _paired(left, right)
-    return pearson(rankdata(a), rankdata(b))
+    return pearson(scipy.stats.rankdata(a), scipy.stats.rankdata(b))
 
 
 def mean_absolute_error(left: Sequence[float] | Float[np.ndarray, " n"], right: Sequence[float] | Float[np.ndarray, " n"]) -> float:

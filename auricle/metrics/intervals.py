@@ -10,8 +10,8 @@ from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
+import scipy
 from jaxtyping import Float, Int
-from scipy import stats
 
 from auricle.errors import MetricError
 
@@ -51,7 +51,7 @@ def mean_interval(
     drawn = _draws(len(members), resamples, seed)
     value = float(sums.sum() / counts.sum())
     low, high = _percentiles(sums[drawn].sum(axis=1) / counts[drawn].sum(axis=1), len(members), confidence)
-    wider = _shortfall(len(members), confidence) / float(stats.norm.ppf((1.0 + confidence) / 2.0))
+    wider = _shortfall(len(members), confidence) / float(scipy.stats.norm.ppf((1.0 + confidence) / 2.0))
     return Estimate(value, value + wider * (low - value), value + wider * (high - value), rows, len(members), len(array) - rows)
 
 
@@ -97,7 +97,7 @@ def statistic_interval(
             values.append(statistic(a[index], b[index]))
     finite = np.array([value for value in values if np.isfinite(value)])
     # Two clusters want 18 standard errors: in floats that is all of the draws.
-    wider = min(1.0 - 2.0 * float(stats.norm.sf(_shortfall(len(members), confidence))), 1.0 - 1e-12)
+    wider = min(1.0 - 2.0 * float(scipy.stats.norm.sf(_shortfall(len(members), confidence))), 1.0 - 1e-12)
     low, high = _percentiles(finite, len(members), wider)
     return Estimate(float(statistic(a[used], b[used])), low, high, rows, len(members), len(a) - rows)
 
@@ -122,7 +122,7 @@ def two_way_interval(
     freedoms = np.array([len(members) - 1.0 for members in counted])
     total = float(variances.sum())
     freedom = total**2 / float((variances**2 / freedoms).sum()) if total else 1.0
-    half = float(stats.t.ppf((1.0 + _share(confidence)) / 2.0, freedom)) * math.sqrt(total)
+    half = float(scipy.stats.t.ppf((1.0 + _share(confidence)) / 2.0, freedom)) * math.sqrt(total)
     return Estimate(value, value - half, value + half, rows, min(map(len, counted)), len(array) - rows)
 
 
@@ -172,7 +172,7 @@ def _percentiles(draws: np.ndarray, clusters: int, confidence: float) -> tuple[f
 
 def _shortfall(clusters: int, confidence: float) -> float:
     """How many standard errors a percentile bootstrap has to reach for its nominal confidence: more than the normal quantile."""
-    quantile = float(stats.t.ppf((1.0 + _share(confidence)) / 2.0, max(clusters - 1, 1)))
+    quantile = float(scipy.stats.t.ppf((1.0 + _share(confidence)) / 2.0, max(clusters - 1, 1)))
     return quantile * math.sqrt(clusters / max(clusters - 1, 1))
 
 

@@ -8,8 +8,8 @@ from collections.abc import Callable
 from typing import Literal
 
 import numpy as np
+import scipy
 from jaxtyping import Float
-from scipy.signal import correlate
 
 from auricle.errors import MetricError
 
@@ -109,7 +109,7 @@ def matched(
 
 
 def _aligned(reference: np.ndarray, estimate: np.ndarray, max_lag: int) -> tuple[np.ndarray, np.ndarray]:
-    correlation = correlate(estimate, reference, mode="full", method="fft")
+    correlation = scipy.signal.correlate(estimate, reference, mode="full", method="fft")
     zero = len(reference) - 1
     low, high = max(0, zero - max_lag), min(len(correlation), zero + max_lag + 1)
     lag = int(np.argmax(np.abs(correlation[low:high]))) + low - zero

@@ -9,12 +9,12 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Float32
 
-from auricle.audio import resample
 from auricle.errors import ConfigError, MediaError, MetricError
 from auricle.levels import normalise_loudness
 from auricle.metrics.dnsmos import RATE_HZ as DNSMOS_RATE_HZ
 from auricle.metrics.dnsmos import dnsmos
 from auricle.metrics.intrusive import INTRUSIVE, PESQ_RATE_HZ
+from auricle.signals import resample
 
 FAST = ("dnsmos_fast_ovrl",)
 NON_INTRUSIVE = ("dnsmos_ovrl", "dnsmos_sig", "dnsmos_bak", *FAST)

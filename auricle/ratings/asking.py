@@ -4,10 +4,11 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
-from auricle.audio import normalise_loudness, read_audio
+from auricle.audio import read_audio
 from auricle.errors import MediaError
 from auricle.judging.judge import Judge, JudgeClip, judge_safely
 from auricle.judging.verdict import Failed, Scored, Verdict
+from auricle.levels import normalise_loudness
 from auricle.ratings.agreement import Heard
 from auricle.ratings.record import RatedClip
 from auricle.signals import align

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import soundfile
 
-from auricle.audio import read_audio, resample, write_audio
+from auricle.audio import read_audio, write_audio
 from auricle.errors import ConfigError, MediaError
 from auricle.levels import speech_weighted_snr_db
 from auricle.scenes.checks import check_scenes
@@ -21,6 +21,7 @@ from auricle.scenes.splits import speakers_by_folder, speakers_by_pattern, speak
 from auricle.scenes.synth.staging import SynthConfig, stage_scene
 from auricle.scenes.synth.voice import speak
 from auricle.scenes.writer import CorpusWriter
+from auricle.signals import resample
 from auricle.video import read_frames
 from pipelines.corpus import main, parse_counts
 
