@@ -7,7 +7,7 @@
 Arms, each with the same scenes, seeds, steps and so reward calls: `dnsmos` (DNSMOS alone), `sentiment` (description -> sentiment, LR-AVSE),
 `questions` (SpeechQualityLLM), `gsrm` (GSRM), `reasoned` (a listener calibrated and reasoned), each with the checkpoint given for it, and
 `composite` (the listener, its words, a double-ended listener where training has references, and DNSMOS, less half a standard deviation of
-their disagreement). `composite+guard` is the checkpoint of the composite run that its guard liked best; all others are the last one.
+their disagreement); `whole` has PESQ and STOI against the references of training besides, where there are any. `composite+guard` is the checkpoint of the composite run that its guard liked best; all others are the last one.
 `anchor` makes the steps of the sentiment arm with every advantage clamped to nothing: what the labels do by themselves, at equal steps.
 `supervised` (--control) learns from labels for as long as the composite. A judge that is not there is left out, and said so;
 --arm NAME=TOML adds or replaces one.
@@ -43,7 +43,7 @@ from benchmarks.arms import (
 from benchmarks.gain import NO_REWARD
 
 METRICS = ("pesq", "stoi", "si_sdr", "dnsmos_ovrl")
-COMPOSITE, GUARDED, CONTROL, ANCHOR = "composite", "composite+guard", "supervised", "anchor"
+COMPOSITE, WHOLE, GUARDED, CONTROL, ANCHOR = "composite", "whole", "composite+guard", "supervised", "anchor"
 DEADLINE = "deadline_s=120.0"
 PATIENCE = ("reward.timeout_s=300", "finetune.step_timeout_s=500")
 
@@ -83,6 +83,9 @@ def arms_of(arguments: argparse.Namespace) -> tuple[dict[str, Arm], list[str]]:
     dnsmos = f'{{name="dnsmos", {DEADLINE}, options={{fast=true}}}}'
     pair = f'{{name="pair", kind="listener", {DEADLINE}, options={{{model}double_ended=true, ask=["rate"]}}}}'
     together = [listener, sentiment, *([pair] if labelled else []), dnsmos]
+    heard = ("listener", "sentiment", "dnsmos", "dnsmos_ovrl", *(("pair",) if labelled else ()))
+    penalty = f"learner.advantages.disagreement_penalty={arguments.penalty}"
+    metrics = [f'{{name="{name}", kind="{name}", {DEADLINE}}}' for name in ("pesq", "stoi")]
     found = {
         "dnsmos": Arm(f"[{dnsmos}]", ("dnsmos", "dnsmos_ovrl")),
         "sentiment": Arm(f"[{words}, {sentiment}]", ("sentiment",)),
@@ -90,12 +93,10 @@ def arms_of(arguments: argparse.Namespace) -> tuple[dict[str, Arm], list[str]]:
         "questions": Arm(_judge("questions", "questions", arguments.questions, ', tasks=["mos_numeric"]'), ("questions",)),
         "gsrm": Arm(_judge("gsrm", "gsrm", arguments.gsrm), ("gsrm",)),
         "reasoned": Arm(_judge("reasoned", "listener", arguments.reasoned, ', ask=["rate"]'), ("reasoned",)),
-        COMPOSITE: Arm(
-            f"[{', '.join(together)}]",
-            ("listener", "sentiment", "dnsmos", "dnsmos_ovrl", *(("pair",) if labelled else ())),
-            (f"learner.advantages.disagreement_penalty={arguments.penalty}",),
-        ),
+        COMPOSITE: Arm(f"[{', '.join(together)}]", heard, (penalty,)),
     }
+    if labelled:
+        found[WHOLE] = Arm(f"[{', '.join([*together, *metrics])}]", (*heard, "pesq", "stoi"), (penalty,))
     for given in arguments.arm:
         name, _, judges = given.partition("=")
         found[name] = Arm(judges, (name,))
@@ -126,7 +127,7 @@ def opinions_of(arms: Mapping[str, Arm], arguments: argparse.Namespace) -> str:
         f'{{name="pair", kind="listener", {DEADLINE}, options={{{model}double_ended=true, ask=["rate"]}}}}',
         f'{{name="dnsmos", {DEADLINE}, options={{fast=true}}}}',
     ]
-    own = [arm.judges.strip()[1:-1] for name, arm in arms.items() if name not in ("dnsmos", "sentiment", ANCHOR, COMPOSITE)]
+    own = [arm.judges.strip()[1:-1] for name, arm in arms.items() if name not in ("dnsmos", "sentiment", ANCHOR, COMPOSITE, WHOLE)]
     return f"[{', '.join([*judges, *own])}]"
 
 

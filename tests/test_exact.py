@@ -100,30 +100,30 @@ def test_other_numbers_of_rollout_actors_and_judges_and_a_missed_deadline_change
     assert_the_same(workplace, "wide")
 
 
-@pytest.mark.slow
-def test_killed_whole_at_a_step_and_resumed_it_ends_the_same(workplace):
-    name = "killed"
-    with started(exact(workplace, name)) as process:
-        wait_for_steps(workplace / "runs" / name, 1, process)
-        kill_tree(process)
-    resume(workplace, name)
-    assert_the_same(workplace, name)
-
-
 FIRST_RENAME, SECOND_POINTER = r"1|partial-step-000002 -> .*/step-000002$", r"2|last\.json\.tmp -> .*last\.json$"
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("moment", "left"), [(FIRST_RENAME, [".partial-step-000002"]), (SECOND_POINTER, ["step-000002", "step-000004"])])
-def test_killed_whole_while_a_checkpoint_is_made_final_it_ends_the_same(workplace, tmp_path, moment, left):
-    name = f"killed-{len(left)}"
+def test_killed_whole_again_and_again_it_ends_the_same(workplace, tmp_path):
+    """While its first checkpoint is made final, while the pointer moves to its second one, and at a step; resumed each time."""
+    name = "killed"
     folder = workplace / "runs" / name
-    with started(exact(workplace, name), freeze=f"{tmp_path / 'there'}|{moment}") as process:
-        wait_for_file(tmp_path / "there", process)
+    again = [*command(workplace, "x")[:3], "--resume", str(folder)]
+    moments = (
+        (exact(workplace, name), FIRST_RENAME, [".partial-step-000002"]),
+        (again, SECOND_POINTER, ["step-000002", "step-000004"]),
+    )
+    for arguments, moment, left in moments:
+        there = tmp_path / f"there-{len(left)}"
+        with started(arguments, freeze=f"{there}|{moment}") as process:
+            wait_for_file(there, process)
+            kill_tree(process)
+        assert sorted(path.name for path in (folder / "checkpoints").iterdir() if path.is_dir()) == left
+        sums = account(folder / "ledger")
+        assert sums.trained + sums.dropped == 8 * len(left)  # the part of the checkpoint that was not final is there
+    with started(again) as process:
+        wait_for_steps(folder, 5, process)
         kill_tree(process)
-    assert sorted(path.name for path in (folder / "checkpoints").iterdir() if path.is_dir()) == left
-    sums = account(folder / "ledger")
-    assert sums.trained + sums.dropped == 8 * len(left)  # the part of the checkpoint that was not final is there
     resume(workplace, name)
     assert_the_same(workplace, name)
 
