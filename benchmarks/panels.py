@@ -7,7 +7,8 @@
 Arms, each with the same scenes, seeds, steps and so reward calls: `dnsmos` (DNSMOS alone), `sentiment` (description -> sentiment, LR-AVSE),
 `questions` (SpeechQualityLLM), `gsrm` (GSRM), `reasoned` (a listener calibrated and reasoned), each with the checkpoint given for it, and
 `composite` (the listener, its words, a double-ended listener where training has references, and DNSMOS, less half a standard deviation of
-their disagreement); `whole` has PESQ and STOI against the references of training besides, where there are any. `composite+guard` is the checkpoint of the composite run that its guard liked best; all others are the last one.
+their disagreement); `whole` has PESQ and STOI besides, where training has references. `composite+guard` is the checkpoint of the composite
+run that its guard liked best; all others are the last one.
 `anchor` makes the steps of the sentiment arm with every advantage clamped to nothing: what the labels do by themselves, at equal steps.
 `supervised` (--control) learns from labels for as long as the composite. A judge that is not there is left out, and said so;
 --arm NAME=TOML adds or replaces one.

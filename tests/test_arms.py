@@ -29,7 +29,7 @@ def panel_of(judges):
 
 def test_every_arm_is_a_panel_that_can_be_built_and_fits_the_deadlines():
     arms, notes = panels.arms_of(arguments(*CHECKPOINTS))
-    assert list(arms) == ["dnsmos", "sentiment", "anchor", "questions", "gsrm", "reasoned", "composite"]
+    assert list(arms) == ["dnsmos", "sentiment", "anchor", "questions", "gsrm", "reasoned", "composite", "whole"]
     assert notes == []
     for arm in arms.values():
         for judge in panel_of(arm.judges).judges:
@@ -44,7 +44,7 @@ def test_every_arm_is_a_panel_that_can_be_built_and_fits_the_deadlines():
 
 def test_a_judge_that_is_not_there_is_left_out_by_name():
     arms, notes = panels.arms_of(arguments())
-    assert list(arms) == ["dnsmos", "sentiment", "anchor", "composite"]
+    assert list(arms) == ["dnsmos", "sentiment", "anchor", "composite", "whole"]
     assert [note.partition(":")[0] for note in notes] == ["questions", "gsrm", "reasoned"]
     arms, notes = panels.arms_of(arguments("--arms", "mine,dnsmos", "--arm", 'mine=[{name="mine", kind="stoi"}]'))
     assert list(arms) == ["mine", "dnsmos"]
@@ -55,6 +55,7 @@ def test_adaptation_has_no_double_ended_judge_to_learn_from():
     given = panels._arguments(["adaptation", "--corpus", "corpus/B"])
     arms, notes = panels.arms_of(given)
     assert "double_ended" not in arms["composite"].judges
+    assert "whole" not in arms
     assert any("double-ended" in note for note in notes)
     assert "double_ended" in panels.opinions_of(arms, given)
 
