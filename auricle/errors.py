@@ -72,6 +72,10 @@ class StoreError(AuricleError):
     """An object store that does not answer, or that holds no complete run where one is looked for."""
 
 
+class TakenOverError(StoreError):
+    """A run in an object store that another process writes now."""
+
+
 class DiskFullError(AuricleError):
     """A file of a run that could not be written because its disk, or its owner's quota, is full."""
 

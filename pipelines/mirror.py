@@ -9,9 +9,13 @@ Invariants
 - What the index says was put before the index (`pipelines.run_store`); a kill anywhere leaves the run as of an earlier index.
 - A step is published when its checkpoint is complete and the lines of metrics before it are written, never earlier.
 - Checkpoints that are being put are not pruned (`uploading`).
+- Who puts an index signs it. A mirror that finds an index signed by neither itself nor who had signed the one at its start puts nothing
+  more: the run was resumed elsewhere, and the later one has it. (Between that look and the put lies one request: a store has no lock.)
 """
 
 import logging
+import os
+import socket
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -19,9 +23,9 @@ from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
-from auricle.errors import AuricleError, StoreError
+from auricle.errors import AuricleError, StoreError, TakenOverError
 from auricle.object_store import ObjectStore
-from pipelines.run_store import INDEX, Stored, new_token, plan_upload, read_index, read_record, stands, write_record
+from pipelines.run_store import INDEX, Stored, new_token, plan_upload, read_index, read_record, stands, write_record, writer_of
 from pipelines.settings import RunSettings
 
 if TYPE_CHECKING:
@@ -48,10 +52,12 @@ class RunMirror:
         """step: of the folder's last checkpoint; 0: none. Raises StoreError where the store is ahead, or cannot be written."""
         self._folder, self._store, self._close_timeout_s = folder, ObjectStore(uri), close_timeout_s
         self._step, self._putting, self._stored_step = step, step, -1
+        self._writer = f"{socket.gethostname()}, process {os.getpid()}, {new_token()}"
+        self._before = writer_of(self._store)
         self._known = self._what_is_there(step)
         self._sent: dict[str, Stored] = {}
         self._wake, self._closing, self._given_up = threading.Event(), threading.Event(), threading.Event()
-        self._told = False
+        self._told = self._taken_over = False
         self._thread = threading.Thread(target=self._run, name="run-mirror", daemon=True)
 
     def __enter__(self) -> Self:
@@ -80,12 +86,16 @@ class RunMirror:
         self._wake.set()
         self._thread.join(self._close_timeout_s)
         self._given_up.set()
-        if self._stored_step < self._step or self._thread.is_alive():
+        if not self._taken_over and (self._stored_step < self._step or self._thread.is_alive()):
             stored, limit_s = max(0, self._stored_step), self._close_timeout_s
             logger.error(_LEFT.format(uri=self._store.uri, stored=stored, step=self._step, limit_s=limit_s, folder=self._folder))
 
     def put(self) -> None:
-        """Bring the store up to the newest step published. Raises StoreError, or FileNotFoundError where a file went while it was put."""
+        """Bring the store up to the newest step published.
+
+        Raises StoreError, TakenOverError where another process writes the run, or FileNotFoundError where a file went while it was put.
+        """
+        self._require_own()
         self._putting = step = self._step
         upload = plan_upload(self._folder, step, self._known | self._sent, new_token())
         if upload.puts or self._sent or step != self._stored_step:
@@ -93,7 +103,9 @@ class RunMirror:
                 self._store.upload(self._folder / name, key)
                 self._sent[name] = upload.files[name]  # a try that breaks off is not begun anew
             write_record(self._folder, self._store.uri, upload.files)  # what of it no index lists does not count
-            self._store.write(INDEX, upload.index())
+            self._require_own()
+            self._store.write(INDEX, upload.index(self._writer))
+            self._before = self._writer
             gone = {one.key for one in (*self._known.values(), *self._sent.values())} - {one.key for one in upload.files.values()}
             self._known, self._sent, self._stored_step = dict(upload.files), {}, step
             for key in gone:
@@ -109,6 +121,10 @@ class RunMirror:
                 return
             try:
                 self.put()
+            except TakenOverError as error:
+                logger.error("%s", error)
+                self._taken_over = True
+                return
             except FileNotFoundError:  # the run wrote on meanwhile, and pruned
                 pause_s = RETRY_S
             except (AuricleError, OSError, ValueError, KeyError) as error:  # whatever a file of the run or a store's library says
@@ -119,6 +135,14 @@ class RunMirror:
                 self._told = False
                 if closing:
                     return
+
+    def _require_own(self) -> None:
+        now = writer_of(self._store)
+        if now not in ("", self._writer, self._before):
+            raise TakenOverError(
+                f"{self._store.uri}: another process writes this run now ({now}), so nothing more of this one is put there. It goes on in "
+                f"{self._folder}; where that is not wanted, stop it"
+            )
 
     def _what_is_there(self, step: int) -> dict[str, Stored]:
         """The files of the folder that need not be put again. What is in no index, a broken upload, is removed."""

@@ -55,10 +55,10 @@ class Upload:
     files: Mapping[str, Stored]
     checkpoints: Mapping[str, Any]
 
-    def index(self) -> bytes:
-        """The index's content."""
+    def index(self, writer: str) -> bytes:
+        """The index's content. writer: who puts it, see `writer_of`."""
         objects = {path: {"key": one.key, "size": one.size} for path, one in self.files.items()}
-        return json.dumps({"format": 1, "checkpoints": self.checkpoints, "objects": objects}, indent=1).encode()
+        return json.dumps({"format": 1, "writer": writer, "checkpoints": self.checkpoints, "objects": objects}, indent=1).encode()
 
 
 def plan_upload(folder: Path, step: int, known: Mapping[str, Stored], token: str) -> Upload:
@@ -132,6 +132,15 @@ def read_index(store: ObjectStore) -> dict[str, Any]:
     if stray or CONFIG not in objects:
         raise StoreError(f"{store.uri}/{INDEX}: " + (f"{stray[0]!r} leads out of a run's folder" if stray else f"it lists no {CONFIG}"))
     return {"checkpoints": checkpoints, "objects": objects}
+
+
+def writer_of(store: ObjectStore) -> str:
+    """Who has put the index: `host, process PID, TOKEN`; empty where there is none, or an older one. Raises StoreError."""
+    content = store.read(INDEX)
+    try:
+        return str(json.loads(content).get("writer", "")) if content else ""
+    except (ValueError, AttributeError) as error:
+        raise StoreError(f"{store.uri}/{INDEX}: cannot be read ({error!r})") from error
 
 
 def fetch(store: ObjectStore, folder: Path, *, checkpoints: bool = True) -> Path:
