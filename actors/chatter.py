@@ -6,7 +6,7 @@ processes (the raylet's), which Ray's driver prints. The file appears with the f
 
 import logging
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -29,7 +29,7 @@ def chatter_to(folder: Path | None) -> Iterator[None]:
         return
     file = _File(folder / NAME)
     with ExitStack() as stack:
-        stack.callback(file.close)
+        stack.callback(_close, file)
         logging.captureWarnings(True)
         stack.callback(logging.captureWarnings, False)
         for logger in _loggers():
@@ -55,6 +55,12 @@ class _File(logging.FileHandler):
         if record is not self._last:
             self._last = record
             super().emit(record)
+
+
+def _close(file: logging.Handler) -> None:
+    """What is not written yet may find no room on a full disk: that is told where the run's own files found none."""
+    with suppress(OSError):
+        file.close()
 
 
 def _loggers() -> list[logging.Logger]:

@@ -5,9 +5,10 @@ import os
 import uuid
 import warnings
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
+import psutil
 import ray
 from ray._private import ray_constants
 from ray.exceptions import RayError
@@ -37,6 +38,10 @@ WORKER_ENVIRONMENT = {
 ON_HEAD = {"node:__internal_head__": 0.001}
 """Resources of actors that a run cannot do without: the head node is the one that no autoscaler takes away."""
 LOOK_TIMEOUT_S = 120.0
+START_TRIES = 3
+"""How often Ray is started on this machine: it gives a node 30 s, has no switch for that, and a machine that is busy may need longer."""
+
+logger = logging.getLogger("auricle.cluster")
 
 
 @contextmanager
@@ -53,15 +58,7 @@ def cluster(settings: ClusterSettings, *, namespace: str, log: Path | None = Non
         else:
             os.environ.update(worker_environment())
             _keep_to_this_machine()
-            ray.init(
-                address="local",
-                namespace=namespace,
-                num_cpus=settings.logical_cpus,
-                object_store_memory=settings.object_store_mib << 20,
-                include_dashboard=False,
-                logging_level=logging.WARNING,
-                log_to_driver=bool(os.environ.get("AURICLE_WORKER_LOGS")),
-            )
+            _start_here(settings, namespace)
     except Exception as error:  # of a node that does not start in time Ray says so in a plain Exception
         if type(error) is not Exception and not isinstance(error, ConnectionError | TimeoutError | ValueError):
             raise
@@ -78,6 +75,39 @@ def cluster(settings: ClusterSettings, *, namespace: str, log: Path | None = Non
             ray.shutdown()  # within: it has its say, too
     finally:
         ray.shutdown()
+
+
+def _start_here(settings: ClusterSettings, namespace: str) -> None:
+    """Ray on this machine. A start that was too slow is tried again, once what it has left is ended."""
+    for left in reversed(range(START_TRIES)):
+        before = set(psutil.Process().children())
+        try:
+            ray.init(
+                address="local",
+                namespace=namespace,
+                num_cpus=settings.logical_cpus,
+                object_store_memory=settings.object_store_mib << 20,
+                include_dashboard=False,
+                logging_level=logging.WARNING,
+                log_to_driver=bool(os.environ.get("AURICLE_WORKER_LOGS")),
+            )
+            return
+        except Exception as error:
+            ray.shutdown()
+            for process in set(psutil.Process().children()) - before:
+                _end(process)
+            if type(error) is not Exception or not left:
+                raise
+            logger.warning("Ray did not start in time; trying again (%d tries left)", left)
+
+
+def _end(process: psutil.Process) -> None:
+    """A process and what it has started."""
+    with suppress(psutil.NoSuchProcess):
+        for one in [*process.children(recursive=True), process]:
+            with suppress(psutil.NoSuchProcess):
+                one.kill()
+        process.wait(10)
 
 
 def require_shared(folder: Path, others: Sequence[Path] = (), *, timeout_s: float = LOOK_TIMEOUT_S) -> None:

@@ -109,6 +109,8 @@ def arms_of(arguments: argparse.Namespace) -> tuple[dict[str, Arm], list[str]]:
         name for name in ("questions", "gsrm", "reasoned") if getattr(arguments, name) is None and name in wanted and name not in own
     ]
     notes = [f"{name}: no checkpoint given with --{name}; left out" for name in missing]
+    if not labelled and WHOLE in wanted:
+        notes.append("whole: training has no references here; left out")
     if not labelled and COMPOSITE in wanted:
         notes.append("composite: without a double-ended listener, since training has no references here")
     return {name: found[name] for name in wanted if name in found and name not in missing}, notes

@@ -9,8 +9,9 @@ Invariants
 - What the index says was put before the index (`pipelines.run_store`); a kill anywhere leaves the run as of an earlier index.
 - A step is published when its checkpoint is complete and the lines of metrics before it are written, never earlier.
 - Checkpoints that are being put are not pruned (`uploading`).
-- Who puts an index signs it. A mirror that finds an index signed by neither itself nor who had signed the one at its start puts nothing
-  more: the run was resumed elsewhere, and the later one has it. (Between that look and the put lies one request: a store has no lock.)
+- Who puts an index signs it, and a mirror signs the one that is there before it touches anything else. One that finds another's signature
+  puts nothing more: the run was resumed elsewhere. It looks before each object that it overwrites; between look and put lies one request,
+  as a store has no lock.
 """
 
 import logging
@@ -25,7 +26,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 from auricle.errors import AuricleError, StoreError, TakenOverError
 from auricle.object_store import ObjectStore
-from pipelines.run_store import INDEX, Stored, new_token, plan_upload, read_index, read_record, stands, write_record, writer_of
+from pipelines.run_store import INDEX, Stored, find_index, known_writers, new_token, plan_upload, read_record, signed, stands, write_record
 from pipelines.settings import RunSettings
 
 if TYPE_CHECKING:
@@ -53,11 +54,12 @@ class RunMirror:
         self._folder, self._store, self._close_timeout_s = folder, ObjectStore(uri), close_timeout_s
         self._step, self._putting, self._stored_step = step, step, -1
         self._writer = f"{socket.gethostname()}, process {os.getpid()}, {new_token()}"
-        self._before = writer_of(self._store)
-        self._known = self._what_is_there(step)
+        self._signed: str | None = None
+        """Whose signature the index has to have; None: there is no index yet."""
+        self._known = self._take_over(step)
         self._sent: dict[str, Stored] = {}
         self._wake, self._closing, self._given_up = threading.Event(), threading.Event(), threading.Event()
-        self._told = self._taken_over = False
+        self._told, self._taken_over = False, ""
         self._thread = threading.Thread(target=self._run, name="run-mirror", daemon=True)
 
     def __enter__(self) -> Self:
@@ -71,7 +73,7 @@ class RunMirror:
     @property
     def uploading(self) -> set[int]:
         """Steps whose checkpoints are still needed."""
-        return {self._step, self._putting}
+        return {self._step} if self._taken_over else {self._step, self._putting}
 
     def publish(self, step: int) -> None:
         """The checkpoint of `step` is complete, and what was noted before it is written."""
@@ -86,7 +88,9 @@ class RunMirror:
         self._wake.set()
         self._thread.join(self._close_timeout_s)
         self._given_up.set()
-        if not self._taken_over and (self._stored_step < self._step or self._thread.is_alive()):
+        if self._taken_over:
+            logger.error("%s", self._taken_over)  # again: the first time may be days ago
+        elif self._stored_step < self._step or self._thread.is_alive():
             stored, limit_s = max(0, self._stored_step), self._close_timeout_s
             logger.error(_LEFT.format(uri=self._store.uri, stored=stored, step=self._step, limit_s=limit_s, folder=self._folder))
 
@@ -99,13 +103,15 @@ class RunMirror:
         self._putting = step = self._step
         upload = plan_upload(self._folder, step, self._known | self._sent, new_token())
         if upload.puts or self._sent or step != self._stored_step:
-            for name, key in upload.puts.items():
+            for name, key in sorted(upload.puts.items(), key=lambda put: not stands(put[0])):
+                if not stands(name):
+                    self._require_own()
                 self._store.upload(self._folder / name, key)
                 self._sent[name] = upload.files[name]  # a try that breaks off is not begun anew
-            write_record(self._folder, self._store.uri, upload.files)  # what of it no index lists does not count
             self._require_own()
-            self._store.write(INDEX, upload.index(self._writer))
-            self._before = self._writer
+            write_record(self._folder, self._store.uri, upload.files, [self._writer])  # what of it no index lists does not count
+            self._store.write(INDEX, signed(upload.index(), self._writer))
+            self._signed = self._writer
             gone = {one.key for one in (*self._known.values(), *self._sent.values())} - {one.key for one in upload.files.values()}
             self._known, self._sent, self._stored_step = dict(upload.files), {}, step
             for key in gone:
@@ -123,7 +129,7 @@ class RunMirror:
                 self.put()
             except TakenOverError as error:
                 logger.error("%s", error)
-                self._taken_over = True
+                self._taken_over = str(error)
                 return
             except FileNotFoundError:  # the run wrote on meanwhile, and pruned
                 pause_s = RETRY_S
@@ -137,26 +143,34 @@ class RunMirror:
                     return
 
     def _require_own(self) -> None:
-        now = writer_of(self._store)
-        if now not in ("", self._writer, self._before):
+        """Raises TakenOverError where the index is another's, or was taken away; StoreError where it cannot be read."""
+        index = find_index(self._store)
+        now = index["writer"] if index else None
+        if now not in (self._signed, self._writer):  # its own although it knows of no put: the answer was lost
+            whose = f"another process writes this run now ({now or 'unsigned'})" if now is not None else f"{INDEX} was taken away"
             raise TakenOverError(
-                f"{self._store.uri}: another process writes this run now ({now}), so nothing more of this one is put there. It goes on in "
-                f"{self._folder}; where that is not wanted, stop it"
+                f"{self._store.uri}: {whose}, so nothing more of this one is put there. It goes on in {self._folder}; where that is not "
+                "wanted, stop it"
             )
 
-    def _what_is_there(self, step: int) -> dict[str, Stored]:
-        """The files of the folder that need not be put again. What is in no index, a broken upload, is removed."""
+    def _take_over(self, step: int) -> dict[str, Stored]:
+        """Sign the index that is there. What is in no index, a broken upload, is removed. Returns the files that need not be put again."""
         uri, record = self._store.uri, read_record(self._folder, self._store.uri)
-        listed: dict[str, Any] = {}
-        if self._store.read(INDEX) is not None:
-            index = read_index(self._store)
-            listed = index["objects"]
-            stored = index["checkpoints"].get("checkpoints/last.json", {"step": 0})["step"]
-            if not record or stored > step:
-                what = f"as of step {stored}, {self._folder} is at step {step}" if record else f"that is not the one in {self._folder}"
-                raise StoreError(f"{uri} holds a run {what}. Go on with --resume {uri}, or give another place (--set run.store=URI)")
         self._store.write("probe", b"")  # a bucket that is not there, or may not be written, is an error now and not a warning later
         self._store.remove("probe")
+        if index := find_index(self._store):
+            stored = index["checkpoints"].get("checkpoints/last.json", {"step": 0})["step"]
+            writers = known_writers(self._folder, uri)
+            if not record or stored > step or (writers and index["writer"] not in ("", *writers)):
+                what = f"as of step {stored}, {self._folder} is at step {step}" if record else f"that is not the one in {self._folder}"
+                what += f"; {index['writer']} has gone on with it" if record and stored <= step else ""
+                raise StoreError(f"{uri} holds a run {what}. Go on with --resume {uri}, or give another place (--set run.store=URI)")
+            write_record(self._folder, uri, record, [index["writer"], self._writer])  # whichever a kill leaves there is this run's
+            self._store.write(INDEX, signed(index, self._writer))
+            self._signed = self._writer
+            self._require_own()
+            write_record(self._folder, uri, record, [self._writer])
+        listed: dict[str, Any] = index["objects"] if index else {}
         keys = {one["key"] for one in listed.values()}
         for key in [*self._store.keys("checkpoints"), *self._store.keys("ledger")]:
             if key not in keys:

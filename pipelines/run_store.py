@@ -15,7 +15,7 @@ import json
 import shutil
 import tempfile
 import uuid
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path, PurePosixPath
@@ -55,10 +55,9 @@ class Upload:
     files: Mapping[str, Stored]
     checkpoints: Mapping[str, Any]
 
-    def index(self, writer: str) -> bytes:
-        """The index's content. writer: who puts it, see `writer_of`."""
-        objects = {path: {"key": one.key, "size": one.size} for path, one in self.files.items()}
-        return json.dumps({"format": 1, "writer": writer, "checkpoints": self.checkpoints, "objects": objects}, indent=1).encode()
+    def index(self) -> dict[str, Any]:
+        """The index, but for who puts it."""
+        return {"checkpoints": self.checkpoints, "objects": {path: {"key": one.key, "size": one.size} for path, one in self.files.items()}}
 
 
 def plan_upload(folder: Path, step: int, known: Mapping[str, Stored], token: str) -> Upload:
@@ -105,21 +104,41 @@ def new_token() -> str:
 
 def read_record(folder: Path, uri: str) -> dict[str, Stored]:
     """Which files of the folder are in the store at `uri`; empty where the folder knows nothing of it."""
+    return {name: Stored(**one) for name, one in _record(folder, uri).get("files", {}).items()}
+
+
+def known_writers(folder: Path, uri: str) -> list[str]:
+    """Who may have signed the index at `uri` for it to be that of this folder's run; empty where nobody knows."""
+    return [str(one) for one in _record(folder, uri).get("writers", [])]
+
+
+def write_record(folder: Path, uri: str, files: Mapping[str, Stored], writers: Sequence[str]) -> None:
+    """Note it, atomically. writers: see `known_writers`."""
+    _write(folder / RECORD, json.dumps({"uri": uri, "writers": writers, "files": {name: asdict(one) for name, one in files.items()}}))
+
+
+def _record(folder: Path, uri: str) -> dict[str, Any]:
     path = folder / RECORD
     record = json.loads(path.read_text()) if path.exists() else {}
-    return {name: Stored(**one) for name, one in record["files"].items()} if record.get("uri") == uri else {}
-
-
-def write_record(folder: Path, uri: str, files: Mapping[str, Stored]) -> None:
-    """Note it, atomically."""
-    _write(folder / RECORD, json.dumps({"uri": uri, "files": {name: asdict(one) for name, one in files.items()}}))
+    return record if record.get("uri") == uri else {}
 
 
 def read_index(store: ObjectStore) -> dict[str, Any]:
-    """The run's index. Raises StoreError where there is none."""
+    """The run's index: `writer` (`host, process PID, TOKEN`; empty in older ones), `checkpoints` and `objects`.
+
+    Raises StoreError where there is none, or none that can be read.
+    """
+    index = find_index(store)
+    if index is None:
+        raise StoreError(f"{store.uri}: no run there (no {INDEX}); give the URI of a run, such as s3://BUCKET/runs/demo")
+    return index
+
+
+def find_index(store: ObjectStore) -> dict[str, Any] | None:
+    """As `read_index`; None where there is none."""
     content = store.read(INDEX)
     if content is None:
-        raise StoreError(f"{store.uri}: no run there (no {INDEX}); give the URI of a run, such as s3://BUCKET/runs/demo")
+        return None
     try:
         index = json.loads(content)
         objects = {str(path): {"key": str(one["key"]), "size": int(one["size"])} for path, one in index["objects"].items()}
@@ -131,16 +150,12 @@ def read_index(store: ObjectStore) -> dict[str, Any]:
     stray += [name for name in checkpoints if name not in _POINTERS] + [name for name in folders if not is_plain_name(name)]
     if stray or CONFIG not in objects:
         raise StoreError(f"{store.uri}/{INDEX}: " + (f"{stray[0]!r} leads out of a run's folder" if stray else f"it lists no {CONFIG}"))
-    return {"checkpoints": checkpoints, "objects": objects}
+    return {"writer": str(index.get("writer", "")), "checkpoints": checkpoints, "objects": objects}
 
 
-def writer_of(store: ObjectStore) -> str:
-    """Who has put the index: `host, process PID, TOKEN`; empty where there is none, or an older one. Raises StoreError."""
-    content = store.read(INDEX)
-    try:
-        return str(json.loads(content).get("writer", "")) if content else ""
-    except (ValueError, AttributeError) as error:
-        raise StoreError(f"{store.uri}/{INDEX}: cannot be read ({error!r})") from error
+def signed(index: Mapping[str, Any], writer: str) -> bytes:
+    """An index's content, put by `writer`."""
+    return json.dumps({"format": 1, "writer": writer, "checkpoints": index["checkpoints"], "objects": index["objects"]}, indent=1).encode()
 
 
 def fetch(store: ObjectStore, folder: Path, *, checkpoints: bool = True) -> Path:
@@ -166,7 +181,7 @@ def fetch(store: ObjectStore, folder: Path, *, checkpoints: bool = True) -> Path
         (folder / "checkpoints" / record["folder"]).mkdir(parents=True, exist_ok=True)
         _write(folder / name, json.dumps(record, indent=1))
     files[CONFIG] = _fetched(store, folder, CONFIG, objects[CONFIG], known)
-    write_record(folder, store.uri, files)
+    write_record(folder, store.uri, files, [index["writer"]])
     return folder
 
 

@@ -104,6 +104,7 @@ FIRST_RENAME, SECOND_POINTER = r"1|partial-step-000002 -> .*/step-000002$", r"2|
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(1800)  # four jobs, one after the other
 def test_killed_whole_again_and_again_it_ends_the_same(workplace, tmp_path):
     """While its first checkpoint is made final, while the pointer moves to its second one, and at a step; resumed each time."""
     name = "killed"
@@ -124,6 +125,7 @@ def test_killed_whole_again_and_again_it_ends_the_same(workplace, tmp_path):
     with started(again) as process:
         wait_for_steps(folder, 5, process)
         kill_tree(process)
+    assert (RunFolder(folder).last_checkpoint() or (0, None))[0] < STEPS
     resume(workplace, name)
     assert_the_same(workplace, name)
 

@@ -206,32 +206,99 @@ def test_runs_are_never_overwritten_nor_set_back(tmp_path: Path) -> None:
         fetch(ObjectStore(URI), plain.path)
 
 
+def resumed_elsewhere(folder: Path) -> tuple[RunFolder, RunMirror]:
+    """Another machine goes on with what the store has."""
+    other = RunFolder(fetch(ObjectStore(URI), folder / "one"))
+    step, _ = other.last_checkpoint() or (0, None)
+    return other, RunMirror(other.path, URI, step, close_timeout_s=5)
+
+
+def told_by(caplog: pytest.LogCaptureFixture) -> list[str]:
+    return [record.getMessage() for record in caplog.records if record.name == "auricle.mirror"]
+
+
 def test_a_run_that_was_resumed_elsewhere_is_left_to_the_other(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
-    """The first job was cut off, not dead: it comes back when the second one has the run."""
+    """The first job was cut off, not dead: it comes back when the second one has the run, which had put nothing of its own then."""
     run = new_run(tmp_path / "here")
     first = RunMirror(run.path, URI, 0, close_timeout_s=5)
     go_on(run, 5, "first")
     first.publish(5)
     first.put()
-    other = RunFolder(fetch(ObjectStore(URI), tmp_path / "there" / "one"))
-    second = RunMirror(other.path, URI, 5, close_timeout_s=5)
-    first.put()  # nothing new, and nothing taken yet
-    second.put()
+    other, second = resumed_elsewhere(tmp_path / "there")
     go_on(run, 10, "first")
-    go_on(other, 10, "second")
     first.publish(10)
     with pytest.raises(TakenOverError, match="another process writes this run now"):
         first.put()
+    go_on(other, 10, "second")
     second.publish(10)
     second.put()
-    with caplog.at_level(logging.WARNING), first:
+    with first:
         pass
-    told = [record.getMessage() for record in caplog.records]
-    assert len(told) == 1
-    assert "where that is not wanted, stop it" in told[0]
+    told = told_by(caplog)
+    assert len(told) == 2  # when it is found, and when the job ends
+    assert "where that is not wanted, stop it" in told[0] == told[1]
     again = RunFolder(fetch(ObjectStore(URI), tmp_path / "again" / "one"))
     assert contents(again) == contents(other)
     assert any(line.startswith("second 10") for line in contents(again).values())
+    with pytest.raises(StoreError, match=r"has gone on with it\. Go on with --resume"):  # not even where a supervisor starts it again
+        RunMirror(run.path, URI, 10, close_timeout_s=5)
+    go_on(other, 15, "second")
+    second.publish(15)
+    second.put()
+
+
+def test_taken_over_in_the_middle_of_an_upload_nothing_of_the_others_is_overwritten(
+    tmp_path: Path, buckets: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = new_run(tmp_path / "here")
+    first = RunMirror(run.path, URI, 0, close_timeout_s=5)
+    go_on(run, 5, "first")
+    first.publish(5)
+    first.put()
+    go_on(run, 10, "first")
+    first.publish(10)
+    there: list[RunFolder] = []
+
+    def once() -> None:
+        monkeypatch.setattr(BucketFileSystem, "before_put", staticmethod(lambda: None))
+        other, second = resumed_elsewhere(tmp_path / "there")
+        go_on(other, 10, "second")
+        go_on(other, 15, "second")
+        second.publish(15)
+        second.put()
+        there.append(other)
+
+    monkeypatch.setattr(BucketFileSystem, "before_put", staticmethod(once))
+    with pytest.raises(TakenOverError):
+        first.put()
+    again = RunFolder(fetch(ObjectStore(URI), tmp_path / "again" / "one"))
+    assert contents(again) == contents(there[0])
+    assert contents(again)["step"] == "15"
+
+
+def test_a_job_that_is_killed_while_it_takes_a_run_over_can_be_started_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    run = new_run(tmp_path / "here")
+    go_on(run, 5, "first")
+    put(run, 5)
+    puts = itertools.count()
+
+    def kill() -> None:
+        if next(puts) == at:
+            raise Killed
+
+    for at in range(3):  # the probe, the signature; the third one is never made
+        puts = itertools.count()
+        monkeypatch.setattr(BucketFileSystem, "before_put", staticmethod(kill))
+        try:
+            RunMirror(run.path, URI, 5, close_timeout_s=5)
+        except Killed:
+            assert at < 2
+        else:
+            assert at == 2
+    monkeypatch.setattr(BucketFileSystem, "before_put", staticmethod(lambda: None))
+    go_on(run, 10, "first")
+    put(run, 10)
+    assert contents(RunFolder(fetch(ObjectStore(URI), tmp_path / "again" / "one"))) == contents(run)
 
 
 def test_what_a_machine_has_already_is_not_fetched_again_and_what_is_not_the_runs_goes(tmp_path: Path) -> None:
