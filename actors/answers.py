@@ -7,6 +7,7 @@ answers to one clip in one step share its question, its recording chain and the 
 """
 
 import json
+import threading
 import time
 from collections.abc import Sequence
 from dataclasses import asdict
@@ -18,9 +19,10 @@ import ray
 import torch
 from jaxtyping import Float32
 
+from actors.gate import Gate
 from actors.pulse import own_pulse
 from auricle.learning.schedule import Rollout, RolloutSchedule, derive_seed
-from auricle.learning.staleness import StalenessConfig, required_version
+from auricle.learning.staleness import StalenessConfig
 from auricle.listeners.augmentation import RecordingChains
 from auricle.listeners.dataset import read_sets
 from auricle.listeners.features import scaled
@@ -53,9 +55,10 @@ class AnswerStage:
     ) -> None:
         """sets, rows: where the labelled clips are, and which of them are learned from, in the order of the schedule's scenes."""
         torch.set_num_threads(1)
-        self._config, self._questions, self._schedule, self._store = config, questions, schedule, store
+        self._config, self._questions, self._schedule = config, questions, schedule
+        self._gate, self._one_at_a_time = Gate(store, staleness, config.gate_timeout_s), threading.Lock()
         self._clips, self._rows = read_sets(sets), np.asarray(rows, dtype=np.int64)
-        self._first_block, self._rows_per_block, self._staleness = first_block, rows_per_block, staleness
+        self._first_block, self._rows_per_block = first_block, rows_per_block
         # Prefixes kept from earlier blocks would make an answer hang on which blocks this actor has had before.
         self._engine = AnswerEngine(listener_folder, config, keep_prefixes=not staleness.exact_staleness)
         self._version = -1
@@ -71,27 +74,20 @@ class AnswerStage:
         first = index * self._rows_per_block
         rollouts = [self._schedule.rollout(rollout_id) for rollout_id in range(first, first + self._rows_per_block)]
         with during(f"step {rollouts[0].step}, block {index}: at the gate"):
-            gate_wait_s = self._pass_gate(rollouts[0].step)
-        began = time.monotonic()
-        with during(f"step {rollouts[0].step}, block {index}: answering"):
-            columns, rows = self._columns(rollouts), len(rollouts)
-        return columns | {
-            "gate_wait_s": np.full(rows, gate_wait_s / rows),
-            "rollout_s": np.full(rows, (time.monotonic() - began) / rows),
-            "made_at_s": np.full(rows, time.time()),
-            "usage": usage_column([self._usage.sample()], rows),
-        }
-
-    def _pass_gate(self, step: int) -> float:
-        """Wait for the version that an answer of `step` needs, and take its weights. Returns the seconds waited."""
-        began, timeout_s = time.monotonic(), self._config.gate_timeout_s
-        needed = required_version(step, self._staleness.max_staleness)
-        granted, [reference] = ray.get(self._store.wait.remote(needed, self._staleness.exact_staleness, timeout_s), timeout=timeout_s + 30)
-        waited_s = time.monotonic() - began
-        if granted != self._version:
-            self._engine.swap_weights(ray.get(reference, timeout=timeout_s))
-            self._version = granted
-        return waited_s
+            passed = self._gate.wait(rollouts[0].step)
+        with self._one_at_a_time:
+            began = time.monotonic()
+            with during(f"step {rollouts[0].step}, block {index}: answering"):
+                if passed.version != self._version:
+                    self._engine.swap_weights(ray.get(passed.weights, timeout=self._config.gate_timeout_s))
+                    self._version = passed.version
+                columns, rows = self._columns(rollouts), len(rollouts)
+            return columns | {
+                "gate_wait_s": np.full(rows, passed.waited_s / rows),
+                "rollout_s": np.full(rows, (time.monotonic() - began) / rows),
+                "made_at_s": np.full(rows, time.time()),
+                "usage": usage_column([self._usage.sample()], rows),
+            }
 
     def _columns(self, rollouts: Sequence[Rollout]) -> dict[str, np.ndarray]:
         first = [row for row, rollout in enumerate(rollouts) if row == 0 or rollout.scene_index != rollouts[row - 1].scene_index]

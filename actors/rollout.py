@@ -2,14 +2,14 @@
 
 Invariants:
 - What a rollout is, is a pure function of its id: the schedule gives step, scene, sample, crop and noise seed.
-- The gate: a rollout of step s is made with a policy version of at least s - K (exactly s - K with `exact_staleness`), whichever
-  actor makes it and however often Ray Data executes the block.
+- The gate (`actors.gate`): calls wait there side by side, and work one at a time.
 - Every id of a block comes out as one row. A scene that cannot be loaded, that is quarantined as of the version granted, or of which the
   enhancer makes no numbers gives rows with `fault` set, which are neither judged nor trained on; nothing is put in its place.
 
     block index --> ids --> gate (weight store) --> load scenes --> sample masks --> rows, all samples of a scene side by side
 """
 
+import threading
 import time
 from collections.abc import Sequence
 from dataclasses import replace
@@ -21,6 +21,7 @@ import ray
 import torch
 from ray.rllib.core.columns import Columns
 
+from actors.gate import Gate, Passed
 from actors.policy import ENHANCED, FRAMES, LOGITS, MIX, NOISE_SEEDS, SCENE_ROW, EnhancementPolicy
 from actors.pulse import own_pulse
 from actors.settings import RolloutConfig
@@ -29,7 +30,7 @@ from auricle.enhancers.exploration import ExplorationConfig
 from auricle.errors import PoolError, SceneError
 from auricle.learning.quarantine import QUARANTINED
 from auricle.learning.schedule import Rollout, RolloutSchedule
-from auricle.learning.staleness import StalenessConfig, required_version
+from auricle.learning.staleness import StalenessConfig
 from auricle.pulse import during
 from auricle.scenes.loading import load_clip
 from auricle.scenes.scene import Clip, Scene
@@ -59,7 +60,8 @@ class RolloutStage:
         precision: str = "fp32",
     ) -> None:
         torch.set_num_threads(1)
-        self._config, self._schedule, self._store, self._coordinator = config, schedule, store, coordinator
+        self._config, self._schedule, self._coordinator = config, schedule, coordinator
+        self._gate, self._one_at_a_time = Gate(store, staleness, config.gate_timeout_s), threading.Lock()
         self._scenes = scenes if with_target else [replace(scene, target=None) for scene in scenes]
         self._first_block, self._rows_per_block, self._staleness = first_block, rows_per_block, staleness
         self._with_target, self._with_reference = with_target, with_reference
@@ -80,32 +82,30 @@ class RolloutStage:
         first = index * self._rows_per_block
         rollouts = [self._schedule.rollout(rollout_id) for rollout_id in range(first, first + self._rows_per_block)]
         with during(f"step {rollouts[0].step}, block {index}: at the gate"):
-            gate_wait_s = self._pass_gate(rollouts[0].step)
-        began = time.monotonic()
-        with during(f"step {rollouts[0].step}, block {index}: loading scenes"):
-            clips = self._clips(rollouts)
-        with during(f"step {rollouts[0].step}, block {index}: enhancing"):
-            columns = self._columns(rollouts, clips)
-        rows = len(rollouts)
-        return columns | {
-            "gate_wait_s": np.full(rows, gate_wait_s / rows),
-            "rollout_s": np.full(rows, (time.monotonic() - began) / rows),
-            "made_at_s": np.full(rows, time.time()),
-            "usage": usage_column([self._usage.sample()], rows),
-        }
+            passed = self._gate.wait(rollouts[0].step)
+        with self._one_at_a_time:
+            began = time.monotonic()
+            with during(f"step {rollouts[0].step}, block {index}: loading weights and scenes"):
+                self._take(passed)
+                clips = self._clips(rollouts)
+            with during(f"step {rollouts[0].step}, block {index}: enhancing"):
+                columns = self._columns(rollouts, clips)
+            rows = len(rollouts)
+            return columns | {
+                "gate_wait_s": np.full(rows, passed.waited_s / rows),
+                "rollout_s": np.full(rows, (time.monotonic() - began) / rows),
+                "made_at_s": np.full(rows, time.time()),
+                "usage": usage_column([self._usage.sample()], rows),
+            }
 
-    def _pass_gate(self, step: int) -> float:
-        """Wait for the version that a rollout of `step` needs; load it, and what it leaves out. Returns the seconds waited."""
-        began = time.monotonic()
-        timeout_s = self._config.gate_timeout_s
-        needed = required_version(step, self._staleness.max_staleness)
-        granted, [reference] = ray.get(self._store.wait.remote(needed, self._staleness.exact_staleness, timeout_s), timeout=timeout_s + 30)
-        if granted != self._version:
-            weights = ray.get(reference, timeout=timeout_s)
+    def _take(self, passed: Passed) -> None:
+        """Load the version granted, and what it leaves out."""
+        if passed.version != self._version:
+            weights = ray.get(passed.weights, timeout=self._config.gate_timeout_s)
             self._policy.enhancer.load_state_dict({name: torch.from_numpy(np.array(value)) for name, value in weights.items()})
-            self._quarantined = frozenset(ray.get(self._coordinator.quarantined.remote(granted), timeout=timeout_s))
-            self._version = granted
-        return time.monotonic() - began
+            left_out = self._coordinator.quarantined.remote(passed.version)
+            self._quarantined = frozenset(ray.get(left_out, timeout=self._config.gate_timeout_s))
+            self._version = passed.version
 
     def _clips(self, rollouts: Sequence[Rollout]) -> list[Clip | str]:
         """Each rollout's crop, or the reason why there is none; the samples of a scene share one."""

@@ -15,6 +15,7 @@ from typing import Any
 import ray
 from ray.data import ActorPoolStrategy, DataIterator
 
+from actors.gate import CALLS_AT_ONCE, CALLS_QUEUED
 from actors.reward_client import RewardStage
 from actors.rollout import RolloutStage
 from actors.settings import RewardConfig, RolloutConfig
@@ -72,7 +73,7 @@ class Stage:
     """One pool of the stream: `kind` is a `map_batches` callable, built in each actor from `arguments` and `keywords`.
 
     The first stage of a stream takes block indices, one at a time; the others the rows of a block. calls_at_once: blocks that one actor
-    works on at a time, for stages whose call is asynchronous; 0 where it is not.
+    works on at a time, for stages whose call is asynchronous; 0 where it is not. gated: calls wait at the gate (`actors.gate`), in threads.
     """
 
     kind: Callable[..., Any]
@@ -83,6 +84,19 @@ class Stage:
     num_gpus: float = 0.0
     resources: Mapping[str, float] = field(default_factory=dict)
     calls_at_once: int = 0
+    gated: bool = False
+
+    def pool(self) -> ActorPoolStrategy:
+        """Its actors, and how many calls each has at a time."""
+        if self.gated:
+            return ActorPoolStrategy(
+                size=self.actors,
+                max_tasks_in_flight_per_actor=CALLS_QUEUED,
+                max_concurrent_calls_per_actor=CALLS_AT_ONCE,
+                enable_true_multi_threading=True,
+            )
+        at_once = self.calls_at_once or None
+        return ActorPoolStrategy(size=self.actors, max_tasks_in_flight_per_actor=at_once, max_concurrent_calls_per_actor=at_once)
 
 
 def first_block_of(plan: StreamPlan) -> dict[str, int]:
@@ -98,13 +112,12 @@ def start_stages(plan: StreamPlan, stages: Sequence[Stage]) -> list[DataIterator
     blocks = (plan.end_step - plan.first_step) * plan.blocks_per_step
     dataset = ray.data.range(blocks, override_num_blocks=blocks)
     for place, stage in enumerate(stages):
-        at_once = {"max_tasks_in_flight_per_actor": stage.calls_at_once, "max_concurrent_calls_per_actor": stage.calls_at_once}
         dataset = dataset.map_batches(
             stage.kind,
             fn_constructor_args=stage.arguments,
             fn_constructor_kwargs=dict(stage.keywords),
             batch_size=None if place else 1,
-            compute=ActorPoolStrategy(size=stage.actors, **(at_once if stage.calls_at_once else {})),
+            compute=stage.pool(),
             num_cpus=stage.num_cpus,
             **({"num_gpus": stage.num_gpus} if stage.num_gpus else {}),
             **({"resources": dict(stage.resources)} if stage.resources else {}),
@@ -147,6 +160,7 @@ def enhancement_stages(
         num_cpus=rollout.num_cpus,
         num_gpus=rollout.num_gpus,
         resources=rollout.resources,
+        gated=True,
     )
     rewards = Stage(
         RewardStage,

@@ -30,6 +30,7 @@ from rich.table import Table
 from actors.cluster import cluster, worker_environment
 from actors.coordinator import RunCoordinator, StepReport
 from actors.engine import join_alone
+from actors.gate import Gate
 from actors.learner_pool import LearnerPool, LearnerPoolConfig
 from actors.panel import PANEL_APP, start_panel
 from actors.reward_client import RewardStage
@@ -42,7 +43,7 @@ from auricle.learning.budget import FailureBudgetConfig
 from auricle.learning.outcome import RowOutcome, UpdateReport
 from auricle.learning.quarantine import QuarantineConfig
 from auricle.learning.schedule import RolloutSchedule
-from auricle.learning.staleness import required_version
+from auricle.learning.staleness import StalenessConfig
 from auricle.ledger import Account, account
 from auricle.usage import UsageMeter, usage_column
 
@@ -58,7 +59,7 @@ class NoiseRollouts:
     """A stand-in rollout stage: passes the gate as the real one does, and makes noise of its ids."""
 
     def __init__(self, schedule: RolloutSchedule, store: Any, staleness: int, *, first_block: int, rows_per_block: int) -> None:
-        self._schedule, self._store, self._staleness = schedule, store, staleness
+        self._schedule, self._gate = schedule, Gate(store, StalenessConfig(max_staleness=staleness), CALL_TIMEOUT_S)
         self._first_block, self._rows = first_block, rows_per_block
         self._usage = UsageMeter("rollout")
 
@@ -66,23 +67,20 @@ class NoiseRollouts:
         """The rows of one block."""
         first = (self._first_block + int(batch["id"][0])) * self._rows
         rollouts = [self._schedule.rollout(rollout_id) for rollout_id in range(first, first + self._rows)]
-        began = time.monotonic()
-        needed = required_version(rollouts[0].step, self._staleness)
-        version, _ = ray.get(self._store.wait.remote(needed, False, CALL_TIMEOUT_S), timeout=CALL_TIMEOUT_S + 30)
-        waited_s, began = time.monotonic() - began, time.monotonic()
+        passed, began = self._gate.wait(rollouts[0].step), time.monotonic()
         audio = np.random.default_rng(first).normal(0, 0.05, (self._rows, CLIP_SAMPLES)).astype(np.float32)
         return {
             "rollout_id": np.array([rollout.rollout_id for rollout in rollouts], np.int64),
             "step": np.array([rollout.step for rollout in rollouts], np.int64),
             "scene_id": np.array([f"S{rollout.scene_index:05d}" for rollout in rollouts], dtype=object),
             "sample": np.array([rollout.sample for rollout in rollouts], np.int64),
-            "version": np.full(self._rows, version, np.int64),
+            "version": np.full(self._rows, passed.version, np.int64),
             "fault": np.full(self._rows, "", dtype=object),
             "sample_rate_hz": np.full(self._rows, RATE_HZ, np.int64),
             "enhanced": audio,
             "reference_enhanced": np.full(self._rows, b"", dtype=object),
             "knot_times_s": np.tile(np.linspace(0, 0.25, 4), (self._rows, 1)),
-            "gate_wait_s": np.full(self._rows, waited_s / self._rows),
+            "gate_wait_s": np.full(self._rows, passed.waited_s / self._rows),
             "rollout_s": np.full(self._rows, (time.monotonic() - began) / self._rows),
             "made_at_s": np.full(self._rows, time.time()),
             "usage": usage_column([self._usage.sample()], self._rows),
@@ -214,7 +212,7 @@ def run(rows: int, judge_s: float, staleness: int, folder: Path) -> Outcome:
     pool.start()
     ray.get(store.publish.remote(0, {"weight": np.zeros(1000, np.float32)}), timeout=60)
     stages = [
-        Stage(NoiseRollouts, (schedule, store, staleness), first_block_of(plan)),
+        Stage(NoiseRollouts, (schedule, store, staleness), first_block_of(plan), gated=True),
         Stage(RewardStage, (RewardConfig(), panel, PANEL_APP), calls_at_once=RewardConfig().blocks_in_flight),
     ]
     watch, began = Watch(), time.monotonic()

@@ -60,6 +60,7 @@ def listener_recipe(settings: Settings, clips: ReasonClips, listener_folder: str
             num_cpus=pool.num_cpus,
             num_gpus=pool.num_gpus,
             resources=pool.resources,
+            gated=True,
         )
         return [answers, Stage(AnswerRewardStage, (reason.rewards,))]
 
