@@ -36,6 +36,8 @@ from pipelines.run_folder import RunFolder
 STEPS_A_FAULT = 8
 STEPS_A_SECOND = 5
 """While a judge answers badly the run goes on as fast as it can."""
+STEPS_A_NODE = 12
+"""While a node is missed, too, with what the others have."""
 WIDTH = 160
 DISK_MIB = 48
 HEADS = ("fault", "at step (s)", "next step s: median, max", "through s", "lost", "twice", "same weights", "exit", "restarts")
@@ -116,7 +118,7 @@ def tried(faults: Sequence[Fault], output: Path, arguments: argparse.Namespace) 
         return [Row.read(values) for values in json.loads(result.read_text())]
     rng, first = random.Random(f"{arguments.seed} {name}"), faults[0]
     order = [fault for _ in range(1 if first.once else arguments.repeats) for fault in rng.sample(faults, len(faults))]
-    steps = 6 + sum(STEPS_A_FAULT + round(STEPS_A_SECOND * fault.lasts_s * fault.drops) for fault in order)
+    steps = 6 + sum(fault_steps(fault) for fault in order)
     reference = undisturbed(first, output, steps)
     rows, began = {fault.name: Row(fault.name, fault.about) for fault in faults}, time.monotonic()
     shutil.rmtree(output / name, ignore_errors=True)  # of an attempt that was broken off
@@ -140,6 +142,11 @@ def tried(faults: Sequence[Fault], output: Path, arguments: argparse.Namespace) 
     result.write_text(json.dumps([asdict(row) for row in rows.values()], indent=1))
     say(f"{name}: {'; '.join({what for row in rows.values() for what in row.faults}) or 'all holds'} ({minutes(began)})")
     return list(rows.values())
+
+
+def fault_steps(fault: Fault) -> int:
+    """For how many steps of a run a fault is there, and got over."""
+    return STEPS_A_FAULT + round(STEPS_A_SECOND * fault.lasts_s * fault.drops) + STEPS_A_NODE * bool(fault.nodes)
 
 
 def undisturbed(fault: Fault, output: Path, steps: int) -> Path:

@@ -39,7 +39,7 @@ class Recipe:
     a clip is written down, each time a little otherwise (see `lessons.varied`); drills: made-up tables (see `drills`); grade_weight: of the
     tokens of judgement and score in the loss, where those of evidence have 1."""
 
-    steps: int = 1_200
+    steps: int = 3_000
     batch: int = 32
     versions: int = 2
     drills: int = 6_000
