@@ -7,7 +7,6 @@ answers to one clip in one step share its question, its recording chain and the 
 """
 
 import json
-import threading
 import time
 from collections.abc import Sequence
 from dataclasses import asdict
@@ -19,7 +18,7 @@ import ray
 import torch
 from jaxtyping import Float32
 
-from actors.gate import Gate
+from actors.gate import Gate, Passed, one_worker
 from actors.pulse import own_pulse
 from auricle.learning.schedule import Rollout, RolloutSchedule, derive_seed
 from auricle.learning.staleness import StalenessConfig
@@ -56,11 +55,13 @@ class AnswerStage:
         """sets, rows: where the labelled clips are, and which of them are learned from, in the order of the schedule's scenes."""
         torch.set_num_threads(1)
         self._config, self._questions, self._schedule = config, questions, schedule
-        self._gate, self._one_at_a_time = Gate(store, staleness, config.gate_timeout_s), threading.Lock()
+        self._gate, self._worker = Gate(store, staleness, config.gate_timeout_s), one_worker()
         self._clips, self._rows = read_sets(sets), np.asarray(rows, dtype=np.int64)
         self._first_block, self._rows_per_block = first_block, rows_per_block
         # Prefixes kept from earlier blocks would make an answer hang on which blocks this actor has had before.
-        self._engine = AnswerEngine(listener_folder, config, keep_prefixes=not staleness.exact_staleness)
+        # The engine is built and asked in one thread.
+        built = self._worker.submit(AnswerEngine, listener_folder, config, keep_prefixes=not staleness.exact_staleness)
+        self._engine = built.result()
         self._version = -1
         own_pulse("answer actor")
         self._usage = UsageMeter("rollout")
@@ -75,19 +76,22 @@ class AnswerStage:
         rollouts = [self._schedule.rollout(rollout_id) for rollout_id in range(first, first + self._rows_per_block)]
         with during(f"step {rollouts[0].step}, block {index}: at the gate"):
             passed = self._gate.wait(rollouts[0].step)
-        with self._one_at_a_time:
-            began = time.monotonic()
-            with during(f"step {rollouts[0].step}, block {index}: answering"):
-                if passed.version != self._version:
-                    self._engine.swap_weights(ray.get(passed.weights, timeout=self._config.gate_timeout_s))
-                    self._version = passed.version
-                columns, rows = self._columns(rollouts), len(rollouts)
-            return columns | {
-                "gate_wait_s": np.full(rows, passed.waited_s / rows),
-                "rollout_s": np.full(rows, (time.monotonic() - began) / rows),
-                "made_at_s": np.full(rows, time.time()),
-                "usage": usage_column([self._usage.sample()], rows),
-            }
+        return self._worker.submit(self._made, index, rollouts, passed).result()
+
+    def _made(self, index: int, rollouts: Sequence[Rollout], passed: Passed) -> dict[str, np.ndarray]:
+        began, rows = time.monotonic(), len(rollouts)
+        with during(f"step {rollouts[0].step}, block {index}: answering"):
+            newest = self._gate.newest(rollouts[0].step, passed)
+            if newest.version != self._version:
+                self._engine.swap_weights(ray.get(newest.weights, timeout=self._config.gate_timeout_s))
+                self._version = newest.version
+            columns = self._columns(rollouts)
+        return columns | {
+            "gate_wait_s": np.full(rows, passed.waited_s / rows),
+            "rollout_s": np.full(rows, (time.monotonic() - began) / rows),
+            "made_at_s": np.full(rows, time.time()),
+            "usage": usage_column([self._usage.sample()], rows),
+        }
 
     def _columns(self, rollouts: Sequence[Rollout]) -> dict[str, np.ndarray]:
         first = [row for row, rollout in enumerate(rollouts) if row == 0 or rollout.scene_index != rollouts[row - 1].scene_index]

@@ -93,19 +93,23 @@ def _start_here(settings: ClusterSettings, namespace: str) -> None:
             )
             return
         except Exception as error:
+            if type(error) is not Exception:  # of a start that was too slow Ray says so in a plain one
+                raise
             ray.shutdown()
             for process in set(psutil.Process().children()) - before:
-                _end(process)
-            if type(error) is not Exception or not left:
+                _end_rays(process)
+            if not left:
                 raise
             logger.warning("Ray did not start in time; trying again (%d tries left)", left)
 
 
-def _end(process: psutil.Process) -> None:
-    """A process and what it has started."""
-    with suppress(psutil.NoSuchProcess):
+def _end_rays(process: psutil.Process) -> None:
+    """End a process of Ray's, and what it has started."""
+    with suppress(psutil.Error):
+        if not any("/ray/" in part for part in process.cmdline()):
+            return
         for one in [*process.children(recursive=True), process]:
-            with suppress(psutil.NoSuchProcess):
+            with suppress(psutil.Error):
                 one.kill()
         process.wait(10)
 

@@ -11,10 +11,12 @@ Invariants:
 """
 
 import time
-from dataclasses import dataclass
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, replace
 from typing import Any
 
 import ray
+import torch
 
 from auricle.learning.staleness import StalenessConfig, required_version
 
@@ -33,12 +35,23 @@ class Passed:
     waited_s: float
 
 
+def one_worker() -> ThreadPoolExecutor:
+    """The thread that works behind the gate, one block at a time: always the same, with one thread of torch's own."""
+    return ThreadPoolExecutor(1, initializer=torch.set_num_threads, initargs=(1,))
+
+
 class Gate:
     """May be waited at by several threads."""
 
     def __init__(self, store: Any, staleness: StalenessConfig, timeout_s: float) -> None:
         """store: the weight store's actor (`actors.weights`)."""
         self._store, self._staleness, self._timeout_s = store, staleness, timeout_s
+
+    def newest(self, step: int, passed: Passed) -> Passed:
+        """What is granted now to one who has passed and then waited for others: in an exact run the same."""
+        if self._staleness.exact_staleness:
+            return passed
+        return replace(self.wait(step), waited_s=passed.waited_s)
 
     def wait(self, step: int) -> Passed:
         """The version that a rollout of `step` is made with. Raises DeadlineError, or what Ray says of a store that is gone."""

@@ -9,7 +9,6 @@ Invariants:
     block index --> ids --> gate (weight store) --> load scenes --> sample masks --> rows, all samples of a scene side by side
 """
 
-import threading
 import time
 from collections.abc import Sequence
 from dataclasses import replace
@@ -21,7 +20,7 @@ import ray
 import torch
 from ray.rllib.core.columns import Columns
 
-from actors.gate import Gate, Passed
+from actors.gate import Gate, Passed, one_worker
 from actors.policy import ENHANCED, FRAMES, LOGITS, MIX, NOISE_SEEDS, SCENE_ROW, EnhancementPolicy
 from actors.pulse import own_pulse
 from actors.settings import RolloutConfig
@@ -61,7 +60,7 @@ class RolloutStage:
     ) -> None:
         torch.set_num_threads(1)
         self._config, self._schedule, self._coordinator = config, schedule, coordinator
-        self._gate, self._one_at_a_time = Gate(store, staleness, config.gate_timeout_s), threading.Lock()
+        self._gate, self._worker = Gate(store, staleness, config.gate_timeout_s), one_worker()
         self._scenes = scenes if with_target else [replace(scene, target=None) for scene in scenes]
         self._first_block, self._rows_per_block, self._staleness = first_block, rows_per_block, staleness
         self._with_target, self._with_reference = with_target, with_reference
@@ -83,29 +82,30 @@ class RolloutStage:
         rollouts = [self._schedule.rollout(rollout_id) for rollout_id in range(first, first + self._rows_per_block)]
         with during(f"step {rollouts[0].step}, block {index}: at the gate"):
             passed = self._gate.wait(rollouts[0].step)
-        with self._one_at_a_time:
-            began = time.monotonic()
-            with during(f"step {rollouts[0].step}, block {index}: loading weights and scenes"):
-                self._take(passed)
-                clips = self._clips(rollouts)
-            with during(f"step {rollouts[0].step}, block {index}: enhancing"):
-                columns = self._columns(rollouts, clips)
-            rows = len(rollouts)
-            return columns | {
-                "gate_wait_s": np.full(rows, passed.waited_s / rows),
-                "rollout_s": np.full(rows, (time.monotonic() - began) / rows),
-                "made_at_s": np.full(rows, time.time()),
-                "usage": usage_column([self._usage.sample()], rows),
-            }
+        return self._worker.submit(self._made, index, rollouts, passed).result()
+
+    def _made(self, index: int, rollouts: Sequence[Rollout], passed: Passed) -> dict[str, np.ndarray]:
+        began, rows = time.monotonic(), len(rollouts)
+        with during(f"step {rollouts[0].step}, block {index}: loading weights and scenes"):
+            self._take(self._gate.newest(rollouts[0].step, passed))
+            clips = self._clips(rollouts)
+        with during(f"step {rollouts[0].step}, block {index}: enhancing"):
+            columns = self._columns(rollouts, clips)
+        return columns | {
+            "gate_wait_s": np.full(rows, passed.waited_s / rows),
+            "rollout_s": np.full(rows, (time.monotonic() - began) / rows),
+            "made_at_s": np.full(rows, time.time()),
+            "usage": usage_column([self._usage.sample()], rows),
+        }
 
     def _take(self, passed: Passed) -> None:
         """Load the version granted, and what it leaves out."""
         if passed.version != self._version:
-            weights = ray.get(passed.weights, timeout=self._config.gate_timeout_s)
-            self._policy.enhancer.load_state_dict({name: torch.from_numpy(np.array(value)) for name, value in weights.items()})
+            timeout_s = self._config.gate_timeout_s
             left_out = self._coordinator.quarantined.remote(passed.version)
-            self._quarantined = frozenset(ray.get(left_out, timeout=self._config.gate_timeout_s))
-            self._version = passed.version
+            weights, quarantined = ray.get(passed.weights, timeout=timeout_s), frozenset(ray.get(left_out, timeout=timeout_s))
+            self._policy.enhancer.load_state_dict({name: torch.from_numpy(np.array(value)) for name, value in weights.items()})
+            self._version, self._quarantined = passed.version, quarantined
 
     def _clips(self, rollouts: Sequence[Rollout]) -> list[Clip | str]:
         """Each rollout's crop, or the reason why there is none; the samples of a scene share one."""

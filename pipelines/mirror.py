@@ -56,6 +56,7 @@ class RunMirror:
         self._writer = f"{socket.gethostname()}, process {os.getpid()}, {new_token()}"
         self._signed: str | None = None
         """Whose signature the index has to have; None: there is no index yet."""
+        self._stray: set[str] = set()
         self._known = self._take_over(step)
         self._sent: dict[str, Stored] = {}
         self._wake, self._closing, self._given_up = threading.Event(), threading.Event(), threading.Event()
@@ -112,8 +113,11 @@ class RunMirror:
             write_record(self._folder, self._store.uri, upload.files, [self._writer])  # what of it no index lists does not count
             self._store.write(INDEX, signed(upload.index(), self._writer))
             self._signed = self._writer
-            gone = {one.key for one in (*self._known.values(), *self._sent.values())} - {one.key for one in upload.files.values()}
-            self._known, self._sent, self._stored_step = dict(upload.files), {}, step
+            self._require_own()  # before anything is removed that another's index may list
+            gone = self._stray | {one.key for one in (*self._known.values(), *self._sent.values())} - {
+                one.key for one in upload.files.values()
+            }
+            self._known, self._sent, self._stored_step, self._stray = dict(upload.files), {}, step, set()
             for key in gone:
                 self._store.remove(key)
 
@@ -145,16 +149,18 @@ class RunMirror:
     def _require_own(self) -> None:
         """Raises TakenOverError where the index is another's, or was taken away; StoreError where it cannot be read."""
         index = find_index(self._store)
+        if index is None and self._signed is not None:  # a mount that is away for a moment comes back
+            raise StoreError(f"{self._store.uri}: its {INDEX} is gone")
         now = index["writer"] if index else None
         if now not in (self._signed, self._writer):  # its own although it knows of no put: the answer was lost
-            whose = f"another process writes this run now ({now or 'unsigned'})" if now is not None else f"{INDEX} was taken away"
+            whose = f"another process writes this run now ({now or 'unsigned'})"
             raise TakenOverError(
                 f"{self._store.uri}: {whose}, so nothing more of this one is put there. It goes on in {self._folder}; where that is not "
                 "wanted, stop it"
             )
 
     def _take_over(self, step: int) -> dict[str, Stored]:
-        """Sign the index that is there. What is in no index, a broken upload, is removed. Returns the files that need not be put again."""
+        """Sign the index that is there, and note what is in none: a broken upload. Returns the files that need not be put again."""
         uri, record = self._store.uri, read_record(self._folder, self._store.uri)
         self._store.write("probe", b"")  # a bucket that is not there, or may not be written, is an error now and not a warning later
         self._store.remove("probe")
@@ -164,7 +170,8 @@ class RunMirror:
             if not record or stored > step or (writers and index["writer"] not in ("", *writers)):
                 what = f"as of step {stored}, {self._folder} is at step {step}" if record else f"that is not the one in {self._folder}"
                 what += f"; {index['writer']} has gone on with it" if record and stored <= step else ""
-                raise StoreError(f"{uri} holds a run {what}. Go on with --resume {uri}, or give another place (--set run.store=URI)")
+                cure = f"Go on with that one (--resume {uri} --set run.folder=PATH), or keep this one elsewhere (--set run.store=URI)"
+                raise StoreError(f"{uri} holds a run {what}. {cure}")
             write_record(self._folder, uri, record, [index["writer"], self._writer])  # whichever a kill leaves there is this run's
             self._store.write(INDEX, signed(index, self._writer))
             self._signed = self._writer
@@ -172,10 +179,13 @@ class RunMirror:
             write_record(self._folder, uri, record, [self._writer])
         listed: dict[str, Any] = index["objects"] if index else {}
         keys = {one["key"] for one in listed.values()}
-        for key in [*self._store.keys("checkpoints"), *self._store.keys("ledger")]:
-            if key not in keys:
-                self._store.remove(key)
-        return {name: one for name, one in record.items() if stands(name) and name in listed and listed[name]["key"] == one.key}
+        there = {*self._store.keys("checkpoints"), *self._store.keys("ledger")}
+        self._stray = there - keys
+        return {
+            name: one
+            for name, one in record.items()
+            if stands(name) and name in listed and listed[name]["key"] == one.key and one.key in there
+        }
 
 
 @contextmanager

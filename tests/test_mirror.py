@@ -240,7 +240,9 @@ def test_a_run_that_was_resumed_elsewhere_is_left_to_the_other(tmp_path: Path, c
     again = RunFolder(fetch(ObjectStore(URI), tmp_path / "again" / "one"))
     assert contents(again) == contents(other)
     assert any(line.startswith("second 10") for line in contents(again).values())
-    with pytest.raises(StoreError, match=r"has gone on with it\. Go on with --resume"):  # not even where a supervisor starts it again
+    with pytest.raises(
+        StoreError, match=r"has gone on with it\. Go on with that one \(--resume"
+    ):  # not even where a supervisor starts it again
         RunMirror(run.path, URI, 10, close_timeout_s=5)
     go_on(other, 15, "second")
     second.publish(15)

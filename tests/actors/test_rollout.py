@@ -24,7 +24,7 @@ class Ungated(RolloutStage):
 
     def __init__(self, *arguments, **keywords):
         super().__init__(*arguments, **keywords)
-        self._gate = SimpleNamespace(wait=lambda step: Passed(self._version, None, 0.0))
+        self._gate = SimpleNamespace(wait=lambda step: Passed(self._version, None, 0.0), newest=lambda step, passed: passed)
 
 
 @pytest.fixture(scope="module")
