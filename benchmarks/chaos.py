@@ -34,6 +34,8 @@ from benchmarks.chaos_run import JUDGE, STALENESS, Books, ChaosError, Trial, boo
 from pipelines.run_folder import RunFolder
 
 STEPS_A_FAULT = 8
+STEPS_AFTER = 14
+"""Beyond those of the faults, so that the last one is got over before the run is at its end."""
 STEPS_A_SECOND = 5
 """While a judge answers badly the run goes on as fast as it can."""
 STEPS_A_NODE = 12
@@ -118,7 +120,7 @@ def tried(faults: Sequence[Fault], output: Path, arguments: argparse.Namespace) 
         return [Row.read(values) for values in json.loads(result.read_text())]
     rng, first = random.Random(f"{arguments.seed} {name}"), faults[0]
     order = [fault for _ in range(1 if first.once else arguments.repeats) for fault in rng.sample(faults, len(faults))]
-    steps = 6 + sum(fault_steps(fault) for fault in order)
+    steps = STEPS_AFTER + sum(fault_steps(fault) for fault in order)
     reference = undisturbed(first, output, steps)
     rows, began = {fault.name: Row(fault.name, fault.about) for fault in faults}, time.monotonic()
     shutil.rmtree(output / name, ignore_errors=True)  # of an attempt that was broken off

@@ -236,7 +236,7 @@ class Trial:
         self.kill_all()
         self.statuses.append(self.process.returncode)
 
-    def left_over(self, patience_s: float = 15.0) -> list[str]:
+    def left_over(self, patience_s: float = 45.0) -> list[str]:
         """Titles of the run's processes that outlived it; they are killed."""
         mine = [process for pid, born in self._seen if (process := _alive(pid, born))]
         _, alive = psutil.wait_procs(mine, timeout=patience_s)
