@@ -18,12 +18,15 @@ from typing import Any
 import ray
 import torch
 
+from auricle.errors import DeadlineError
 from auricle.learning.staleness import StalenessConfig, required_version
 
 CALLS_QUEUED = 2
 """Blocks that an actor is given at a time: one to work on, one to go on with."""
 CALLS_AT_ONCE = CALLS_QUEUED + 2
 """Calls that an actor runs at a time: the blocks that it was given may all wait at the gate, and lost ones are made again besides."""
+SPARE_S = 30.0
+"""What the store's own deadline is given to be told of."""
 
 
 @dataclass(frozen=True)
@@ -54,9 +57,15 @@ class Gate:
         return replace(self.wait(step), waited_s=passed.waited_s)
 
     def wait(self, step: int) -> Passed:
-        """The version that a rollout of `step` is made with. Raises DeadlineError, or what Ray says of a store that is gone."""
+        """The version that a rollout of `step` is made with. Raises DeadlineError where no new version comes for `timeout_s`, or what Ray
+        says of a store that is gone or does not answer.
+        """
         began = time.monotonic()
         needed = required_version(step, self._staleness.max_staleness)
-        answer = self._store.wait.remote(needed, self._staleness.exact_staleness, self._timeout_s)
-        granted, [weights] = ray.get(answer, timeout=self._timeout_s + 30)
+        answer, newest = self._store.wait.remote(needed, self._staleness.exact_staleness, self._timeout_s), -1
+        while not ray.wait([answer], timeout=self._timeout_s + SPARE_S)[0]:
+            before, newest = newest, ray.get(self._store.latest.remote(), timeout=SPARE_S)
+            if newest <= before:
+                raise DeadlineError(f"the weight store answers, but not the call of step {step}; newest version {newest}")
+        granted, [weights] = ray.get(answer, timeout=SPARE_S)
         return Passed(granted, weights, time.monotonic() - began)

@@ -43,27 +43,34 @@ class WeightStore:
     async def wait(self, version: int, exact: bool, timeout_s: float) -> tuple[int, list[Any]]:
         """The version granted and its weights' object reference (in a list, so that Ray passes it on unresolved).
 
-        Raises DeadlineError after timeout_s, and where an exact version is already forgotten.
+        Raises DeadlineError where nothing is published for timeout_s, and where an exact version is already forgotten. (A rollout may be
+        asked for several versions ahead: each one that comes shows that the learner pool moves.)
         """
-        began = time.monotonic()
         self._waiting.append(version)
-        async with self._changed:
-            try:
-                with during(f"a rollout waits for version {version}"):
-                    await asyncio.wait_for(self._changed.wait_for(lambda: self._latest >= version), timeout_s)
-            except TimeoutError:
-                raise DeadlineError(
-                    f"policy version {version} was not published within {time.monotonic() - began:.0f} s (newest: {self._latest}); "
-                    "the learner pool stands still"
-                ) from None
-            finally:
-                self._waiting.remove(version)
+        try:
+            with during(f"a rollout waits for version {version}"):
+                while self._latest < version:
+                    await self._next(self._latest, version, timeout_s)
+        finally:
+            self._waiting.remove(version)
         granted = version if exact else self._latest
         if granted not in self._versions:
             raise DeadlineError(
                 f"policy version {granted} is no longer kept (kept: {sorted(self._versions)}); raise staleness.max_staleness"
             )
         return granted, [self._versions[granted]]
+
+    async def _next(self, seen: int, wanted: int, timeout_s: float) -> None:
+        """Wait for a version newer than `seen`."""
+        began = time.monotonic()
+        async with self._changed:
+            try:
+                await asyncio.wait_for(self._changed.wait_for(lambda: self._latest > seen), timeout_s)
+            except TimeoutError:
+                raise DeadlineError(
+                    f"policy version {wanted} was not published, and no other within {time.monotonic() - began:.0f} s (newest: "
+                    f"{self._latest}); the learner pool stands still"
+                ) from None
 
     async def snapshot(self) -> dict[int, list[Any]]:
         """All kept versions, for a checkpoint."""

@@ -1,9 +1,10 @@
 """Does a run get over it?  python -m benchmarks.chaos
 
-The main job, small and exact (`staleness.exact_staleness`), is disturbed while it runs, by one kind of fault at a time and `--repeats`
-times in a row, each at a random moment once it is over the one before. What has to hold: no rollout is lost, none is counted twice, and
-the weights at the end are those of an undisturbed run, to the bit. Prints a table; exit status 1 where something does not hold.
-OUTPUT/FAULT.json has the results of a fault, OUTPUT/FAULT/ its run. What is there already is kept.
+The main job, small and exact (`staleness.exact_staleness`), is disturbed while it runs, by one fault after the other and `--repeats`
+times each, at a random moment once it is over the one before. Faults that ask for the same kind of run share one; the others have their
+own. What has to hold: no rollout is lost, none is counted twice, and the weights at the end are those of an undisturbed run, to the bit.
+Prints a table; exit status 1 where something does not hold. OUTPUT/NAME.json has the results of a run, OUTPUT/NAME/ the run. What is there
+already is kept.
 
 Times are from the fault to the next finished learner step, and to the first step all of whose rollouts were made after it (what is in the
 stream already is learned from meanwhile, so the first of them says little).
@@ -98,13 +99,13 @@ def main(argv: Sequence[str] | None = None) -> int:
     output = arguments.output.absolute()
     output.mkdir(parents=True, exist_ok=True)
     make_workplace(output / "workplace")
-    rows = [row for plan in plans([known[name] for name in names], arguments.together) for row in tried(plan, output, arguments)]
+    rows = [row for plan in plans([known[name] for name in names], together=not arguments.apart) for row in tried(plan, output, arguments)]
     table(rows)
     print(f"run folders, logs and results: {output}")
     return int(any(row.faults for row in rows))
 
 
-def plans(faults: Sequence[Fault], together: bool) -> list[list[Fault]]:
+def plans(faults: Sequence[Fault], *, together: bool) -> list[list[Fault]]:
     """Which faults share a run: each has its own, or those that ask for the same kind of run have one."""
     found: dict[object, list[Fault]] = {}
     for fault in faults:
@@ -315,9 +316,7 @@ def _arguments(known: dict[str, Fault], argv: Sequence[str] | None) -> argparse.
     )
     parser.add_argument("--faults", default="", metavar="A,B", help="only these, in this order (default: all)")
     parser.add_argument("--repeats", type=int, default=3, help="how often each fault strikes (default 3)")
-    parser.add_argument(
-        "--together", action="store_true", help="those that need no run of their own, one after another in one run: quicker"
-    )
+    parser.add_argument("--apart", action="store_true", help="each in a run of its own, also where several could share one: slower")
     parser.add_argument("--seed", type=int, default=0, help="of the moments at which they strike (default 0)")
     parser.add_argument("--output", type=Path, default=Path("runs/chaos"), help="folder for run folders and results (default runs/chaos)")
     return parser.parse_args(argv)

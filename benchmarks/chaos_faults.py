@@ -98,7 +98,7 @@ def catalogue() -> dict[str, Fault]:
         *(lose(kind) for kind in KINDS),
         Fault(
             "kill-listener",
-            "SIGKILL of a vLLM listener's replica",
+            "SIGKILL of a listener's replica, and with it of the vLLM engine in it",
             lambda trial: trial.youngest(":listener").kill(),
             judges=LISTENER,
             settings=SLOWER,
@@ -111,11 +111,6 @@ def kill(word: str) -> Fault:
     """SIGKILL of a process."""
     about, title, number = PROCESSES[word]
     return Fault(f"kill-{word}", f"SIGKILL of {about}", lambda trial: trial.youngest(title).kill(), pool=(title, number))
-
-
-def kill_listener(trial: Trial) -> None:
-    """SIGKILL of a replica, and with it of the vLLM engine in it."""
-    trial.youngest(":listener").kill()
 
 
 def hang(word: str, *, lasts_s: float, name: str = "") -> Fault:

@@ -1,8 +1,9 @@
 """How much of bare vLLM's rate does a pool of judges keep?  python -m benchmarks.judges
 
-One listener, the same clips, questions and answers, by four ways in turn, `--repeats` times each, in one run:
+One listener, the same clips, questions and answers, by these ways in turn, `--repeats` times each, in one run:
 
-    bare vLLM       LLM.generate on all prompts at once, clips at their loudness beforehand, in this process
+    bare vLLM       LLM.generate on all prompts at once, clip by clip, at their loudness beforehand, in this process
+    ordered vLLM    the same with each block's prompts in the order in which the judge hands them over (those of one token first)
     panel           the whole path: requests as the reward stage makes them, blocks in flight, Serve handle, loudness, hashes, verdicts
     preset's panel  the same with the preset's other judges (the sentiment of the listener's words)
     transformers    the same checkpoint by transformers' generate, in batches
@@ -38,7 +39,7 @@ from auricle.listeners.sources import find_sources
 from pipelines.command import load_settings
 
 RATE_HZ = 16_000
-BARE, PANEL, PRESET, TRANSFORMERS = "bare vLLM", "panel", "preset's panel", "transformers"
+BARE, ORDERED, PANEL, PRESET, TRANSFORMERS = "bare vLLM", "ordered vLLM", "panel", "preset's panel", "transformers"
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -50,7 +51,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--blocks", type=int, default=8, help="blocks a repeat, each a learner step's rollouts (default: 8)")
     parser.add_argument("--repeats", type=int, default=5, help="default: 5")
     parser.add_argument("--clip-s", type=float, default=2.5, help="length of the clips in seconds (default: 2.5)")
-    parser.add_argument("--ways", default=f"{BARE},{PANEL},{PRESET},{TRANSFORMERS}", help="default: all")
+    parser.add_argument("--ways", default=f"{BARE},{ORDERED},{PANEL},{PRESET},{TRANSFORMERS}", help="default: all")
     arguments = parser.parse_args(argv)
     settings = load_settings(arguments.preset, arguments.assignments)
     listener = next((judge for judge in settings.panel.judges if judge.kind_or_name == "listener"), None)
@@ -66,8 +67,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     ways: dict[str, Callable[[int], float]] = {}
     with cluster(ClusterSettings(), namespace="auricle-judges"):
         wanted = arguments.ways.split(",")
-        if BARE in wanted:
-            ways[BARE] = bare_vllm(listener, clips, arguments.blocks)
+        if BARE in wanted or ORDERED in wanted:
+            options = check_options("listener", listener.options)
+            assert isinstance(options, ListenerOptions)
+            judge = ListenerJudge(options)
+            ways |= {name: bare_vllm(judge, clips, arguments.blocks, ordered=name == ORDERED) for name in (BARE, ORDERED) if name in wanted}
         if PANEL in wanted:
             alone = PanelConfig.model_validate(
                 panel.model_dump() | {"judges": [next(judge for judge in judges if judge.name == listener.name).model_dump()]}
@@ -118,15 +122,18 @@ def fresh(clips: Sequence[np.ndarray], repeat: int, block: int) -> list[np.ndarr
     return [clip + 1e-4 * rng.standard_normal(len(clip), dtype=np.float32) for clip in clips]
 
 
-def bare_vllm(listener: JudgeConfig, clips: Sequence[np.ndarray], blocks: int) -> Callable[[int], float]:
-    """`LLM.generate` on a list of all prompts; making the list is not timed."""
-    options = check_options("listener", listener.options)
-    assert isinstance(options, ListenerOptions)
-    judge = ListenerJudge(options)
+def bare_vllm(judge: ListenerJudge, clips: Sequence[np.ndarray], blocks: int, *, ordered: bool) -> Callable[[int], float]:
+    """`LLM.generate` on a list of all prompts; making the list is not timed. ordered: see the module's text."""
 
     def run(repeat: int) -> float:
-        heard = [normalise_loudness(clip, RATE_HZ) for block in range(blocks) for clip in fresh(clips, repeat, block)]
-        prompts, sampling = judge.engine_inputs([JudgeClip(str(row), clip, RATE_HZ) for row, clip in enumerate(heard)])
+        prompts, sampling = [], []
+        for block in range(blocks):
+            heard = [normalise_loudness(clip, RATE_HZ) for clip in fresh(clips, repeat, 2 * block + ordered)]
+            of_block = list(zip(*judge.engine_inputs([JudgeClip("", clip, RATE_HZ) for clip in heard]), strict=True))
+            if ordered:
+                of_block.sort(key=lambda one: one[1].max_tokens > 1)
+            prompts += [prompt for prompt, _ in of_block]
+            sampling += [parameters for _, parameters in of_block]
         began = time.perf_counter()
         judge.engine.llm.generate(prompts, sampling, use_tqdm=False)
         return time.perf_counter() - began

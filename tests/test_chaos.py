@@ -82,10 +82,10 @@ def test_a_judge_is_in_the_mood_that_the_file_says(tmp_path):
 
 def test_faults_share_a_run_only_where_each_can_be_told_from_the_weights():
     known = catalogue()
-    shared = {fault.name: number for number, plan in enumerate(chaos.plans(list(known.values()), True)) for fault in plan}
+    shared = {fault.name: number for number, plan in enumerate(chaos.plans(list(known.values()), together=True)) for fault in plan}
     assert shared["kill-store"] == shared["stop-rollout-ever"] != shared["node-reward"] == shared["node-learner"]
     assert len({shared[name] for name in ("unparsable", "disk-full", "kill-all", "kill-listener", "kill-store")}) == 5
-    assert len(chaos.plans(list(known.values()), False)) == len(known)
+    assert len(chaos.plans(list(known.values()), together=False)) == len(known)
 
 
 def test_a_fault_that_does_not_exist_is_an_error_with_the_list(tmp_path, capsys):

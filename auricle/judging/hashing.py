@@ -24,6 +24,11 @@ def audio_hash(audio: Float32[np.ndarray, " samples"] | None, sample_rate_hz: in
     return digest.hexdigest()[:LENGTH]
 
 
+def sound_seed(audio: Float32[np.ndarray, " samples"]) -> int:
+    """A seed from the sound, 32 bits, so that the same clip is answered in the same words whenever it is judged."""
+    return int.from_bytes(hashlib.sha256(np.ascontiguousarray(audio).data).digest()[:4], "little")
+
+
 def content_hash(value: Any) -> str:
     """Hash of anything that JSON can write, whatever the order of its keys."""
     return hashlib.sha256(json.dumps(value, sort_keys=True, default=str).encode()).hexdigest()[:LENGTH]

@@ -6,7 +6,6 @@ Unlike the published one it cannot answer in any other form (the engine decodes 
 it says: an answer that is not one fails the verdict.
 """
 
-import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -17,7 +16,7 @@ from pydantic import Field, NonNegativeFloat, PositiveFloat, PositiveInt, model_
 
 from auricle.config import Config
 from auricle.judging.engine_options import EngineOptions
-from auricle.judging.hashing import content_hash, model_hash
+from auricle.judging.hashing import content_hash, model_hash, sound_seed
 from auricle.judging.judge import Identity, Judge, JudgeClip
 from auricle.judging.verdict import Failed, Scored, Span, Verdict
 from auricle.listeners.profiles import ProfileName
@@ -200,14 +199,12 @@ class QuestionsJudge(Judge):
 
         options = self.options
         several = options.samples > 1
-        # A seed from the sound, so that the same clip gets the same answers whenever it is judged.
-        seed = int.from_bytes(hashlib.sha256(np.ascontiguousarray(asked.audios[-1]).data).digest()[:4], "little")
         return SamplingParams(
             n=options.samples,
             temperature=options.temperature if several else 0.0,
             top_p=options.top_p if several else 1.0,
             max_tokens=LONGEST_TOKENS[asked.question.task],
-            seed=seed if several else None,
+            seed=sound_seed(asked.audios[-1]) if several else None,
             structured_outputs=structured_outputs(asked.question) if options.constrain else None,
         )
 

@@ -2,8 +2,8 @@
 
 Invariants:
 - The engine is built, fed and stepped by one thread, and by no other.
-- A call that comes joins the running batch at the next step. So the engine never drains between two calls: in the last steps of a call,
-  when only its longest answers are left, the next call's prompts fill the places of the others (continuous batching).
+- A call joins the running batch once a part of that batch's places is free (`_places`). So the engine never drains between two calls: in the
+  last steps of a call, when only its longest answers are left, the next call's prompts fill the places of the others (continuous batching).
 - Every call ends: with its outputs in the order of its prompts, or with the exception that stopped it. An exception while adding a call's
   prompts fails that call alone; one from a step fails all that are under way.
 
@@ -69,10 +69,12 @@ class SharedEngine:
             return
         ready.set_result(llm)
         under_way: dict[str, _Call] = {}
+        places = _places(llm)
         closing = False
         while not closing or under_way:
-            # One call a step: adding prompts takes time in which those under way wait.
-            closing = self._take(llm, under_way, wait=not under_way and not closing) or closing
+            if len(under_way) < places:
+                # One call a step: adding prompts takes time in which those under way wait.
+                closing = self._take(llm, under_way, wait=not under_way and not closing) or closing
             if under_way:
                 self._step(llm, under_way)
         llm.llm_engine.engine_core.shutdown()
@@ -111,3 +113,13 @@ class SharedEngine:
                 call.outputs[output.request_id] = output
                 if len(call.outputs) == len(call.ids):
                     call.done.set_result([call.outputs[one] for one in call.ids])
+
+
+def _places(llm: "LLM") -> int:
+    """With fewer prompts under way than this the next call is let in.
+
+    On a GPU as many as the batch holds: a step costs the same with a few prompts less. On a CPU it costs by the prompt, and sounds that
+    come one by one, as places become free, are encoded at a higher price than many at once: a quarter (docs/log.md).
+    """
+    most = llm.llm_engine.vllm_config.scheduler_config.max_num_seqs
+    return max(1, most // 4) if llm.llm_engine.vllm_config.device_config.device_type == "cpu" else most

@@ -1,6 +1,7 @@
 """The weight store: the gate's promise, exact or at least, and what happens when a version never comes."""
 
 import asyncio
+import time
 
 import numpy as np
 import pytest
@@ -37,6 +38,18 @@ def test_exact_gives_the_old_version_and_at_least_the_newest(ray_local):
 def test_a_version_that_never_comes_is_an_error_within_the_deadline():
     with pytest.raises(DeadlineError, match="version 5 was not published"):
         asyncio.run(WeightStore(2).wait(5, True, 0.05))
+
+
+def test_the_deadline_begins_anew_with_every_version(ray_local):
+    """Version 1 comes after more than the deadline, but neither it nor the one before was so long in coming."""
+    store = ray.remote(num_cpus=0)(WeightStore).remote(2)
+    ray.get(store.latest.remote())
+    waiting = store.wait.remote(1, False, 4.0)
+    for version in range(2):
+        time.sleep(2.2)
+        ray.get(store.publish.remote(version, weights(version)))
+    assert ray.get(waiting, timeout=10)[0] == 1
+    ray.kill(store)
 
 
 def test_a_forgotten_version_is_an_error(ray_local):
