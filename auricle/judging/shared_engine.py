@@ -2,8 +2,8 @@
 
 Invariants:
 - The engine is built, fed and stepped by one thread, and by no other.
-- A call joins the running batch once a part of that batch's places is free (`_places`). So the engine never drains between two calls: in the
-  last steps of a call, when only its longest answers are left, the next call's prompts fill the places of the others (continuous batching).
+- A call joins the running batch once a part of its places is free (`_places`). So the engine never drains between two calls: in the last
+  steps of a call, when only its longest answers are left, the next call's prompts fill the places of the others (continuous batching).
 - Every call ends: with its outputs in the order of its prompts, or with the exception that stopped it. An exception while adding a call's
   prompts fails that call alone; one from a step fails all that are under way.
 
