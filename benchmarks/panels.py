@@ -7,7 +7,7 @@
 Arms, each with the same scenes, seeds, steps and so reward calls: `dnsmos` (DNSMOS alone), `sentiment` (description -> sentiment, LR-AVSE),
 `questions` (SpeechQualityLLM), `gsrm` (GSRM), `reasoned` (a listener calibrated and reasoned), each with the checkpoint given for it, and
 `composite` (the listener, its words, a double-ended listener where training has references, and DNSMOS, less half a standard deviation of
-their disagreement); `whole` has PESQ and STOI besides, where training has references. `composite+guard` is the checkpoint of the composite
+their disagreement); `whole` has PESQ and STOI besides, where training has references, and gives metrics the larger vote (WHOLE_WEIGHTS). `composite+guard` is the checkpoint of the composite
 run that its guard liked best; all others are the last one.
 `anchor` makes the steps of the sentiment arm with every advantage clamped to nothing: what the labels do by themselves, at equal steps.
 `supervised` (--control) learns from labels for as long as the composite. A judge that is not there is left out, and said so;
@@ -45,6 +45,8 @@ from benchmarks.gain import NO_REWARD
 
 METRICS = ("pesq", "stoi", "si_sdr", "dnsmos_ovrl")
 COMPOSITE, WHOLE, GUARDED, CONTROL, ANCHOR = "composite", "whole", "composite+guard", "supervised", "anchor"
+WHOLE_WEIGHTS = {"sentiment": 0.5, "dnsmos": 2.0, "pesq": 2.0}
+"""Votes in the arm `whole`; those that are not named have 1. Chosen on dev scenes (docs/log.md)."""
 DEADLINE = "deadline_s=120.0"
 PATIENCE = ("reward.timeout_s=300", "finetune.step_timeout_s=500")
 
@@ -87,6 +89,7 @@ def arms_of(arguments: argparse.Namespace) -> tuple[dict[str, Arm], list[str]]:
     heard = ("listener", "sentiment", "dnsmos", "dnsmos_ovrl", *(("pair",) if labelled else ()))
     penalty = f"learner.advantages.disagreement_penalty={arguments.penalty}"
     metrics = [f'{{name="{name}", kind="{name}", {DEADLINE}}}' for name in ("pesq", "stoi")]
+    whole = [_voting(judge) for judge in [*together, *metrics]]
     found = {
         "dnsmos": Arm(f"[{dnsmos}]", ("dnsmos", "dnsmos_ovrl")),
         "sentiment": Arm(f"[{words}, {sentiment}]", ("sentiment",)),
@@ -97,7 +100,7 @@ def arms_of(arguments: argparse.Namespace) -> tuple[dict[str, Arm], list[str]]:
         COMPOSITE: Arm(f"[{', '.join(together)}]", heard, (penalty,)),
     }
     if labelled:
-        found[WHOLE] = Arm(f"[{', '.join([*together, *metrics])}]", (*heard, "pesq", "stoi"), (penalty,))
+        found[WHOLE] = Arm(f"[{', '.join(whole)}]", (*heard, "pesq", "stoi"), (penalty,))
     for given in arguments.arm:
         name, _, judges = given.partition("=")
         found[name] = Arm(judges, (name,))
@@ -119,6 +122,12 @@ def arms_of(arguments: argparse.Namespace) -> tuple[dict[str, Arm], list[str]]:
 def _judge(name: str, kind: str, model: Path | None, more: str = "") -> str:
     """A panel of one judge, in TOML."""
     return f'[{{name="{name}", kind="{kind}", {DEADLINE}, options={{model="{model}"{more}}}}}]'
+
+
+def _voting(judge: str) -> str:
+    """A judge in TOML, with its vote in the arm `whole`."""
+    vote = next((vote for name, vote in WHOLE_WEIGHTS.items() if judge.startswith(f'{{name="{name}"')), None)
+    return judge if vote is None else f"{judge[:-1]}, weights={{score={vote}}}}}"
 
 
 def opinions_of(arms: Mapping[str, Arm], arguments: argparse.Namespace) -> str:

@@ -129,6 +129,25 @@ def test_calls_at_once_share_the_engine_and_each_gets_its_own_verdicts(listener)
 
 
 @pytest.mark.slow
+def test_a_call_waits_until_most_of_the_batch_is_done_and_asks_the_short_questions_first(listener, monkeypatch):
+    """What the pool's rate on a CPU hangs on (benchmarks/judges.py)."""
+    llm, let_in = listener.engine.llm, []
+
+    def enqueue(prompts, sampling, **options):
+        let_in.append((llm.llm_engine.get_num_unfinished_requests(), [one.max_tokens > 1 for one in sampling]))
+        return enqueued(prompts, sampling, **options)
+
+    enqueued = llm.enqueue
+    monkeypatch.setattr(llm, "enqueue", enqueue)
+    clips = [_speech(str(row), noise=0.005 * row) for row in range(12)]
+    with ThreadPoolExecutor(3) as threads:
+        list(threads.map(listener.judge, [clips[:4], clips[4:8], clips[8:]]))
+    places = SMALL.max_num_seqs if torch.cuda.is_available() else SMALL.max_num_seqs // 4
+    assert [under_way < places for under_way, _ in let_in] == [True] * 3
+    assert all(wordy == sorted(wordy) and {False, True} == set(wordy) for _, wordy in let_in)
+
+
+@pytest.mark.slow
 def test_a_prompt_that_does_not_fit_fails_its_own_call_alone(listener):
     sampling = listener.engine_inputs([_speech()])[1]
     with ThreadPoolExecutor(2) as threads:
