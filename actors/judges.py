@@ -4,7 +4,7 @@ Invariants:
 - A judge is built and asked in one thread of its replica, and by no other, unless it says that it takes several calls at once
   (`Judge.concurrent`); the replica's event loop stays free for calls and health.
 - Calls that wait are judged together, up to `batch_calls`; each caller gets its own verdicts, in its order. A judge that takes several
-  calls at once batches them itself: a vLLM engine does it at every step, so that it never drains between two blocks. A judge whose
+  calls at once batches them itself: a vLLM engine lets the next block in before it is done with the last. A judge whose
   clips are judged `alone` does neither: one call after another, one clip after another.
 - Nothing a judge does raises through `judge`: what goes wrong is Failed (auricle.judging.judge.judge_safely). What a caller can see
   raised is the replica's death or a full queue, and `ServeBench` makes JudgeUnavailableError of them.

@@ -30,7 +30,7 @@ class RolloutConfig(Config):
     clip_s: PositiveFloat = 2.5
     """Length of the crop taken from each scene, in seconds; shorter scenes are padded."""
     gate_timeout_s: PositiveFloat = 900.0
-    """Longest wait for a policy version, in seconds."""
+    """Longest time without a new policy version, in seconds, while one is waited for."""
 
 
 class RewardConfig(Config):

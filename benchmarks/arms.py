@@ -5,6 +5,7 @@ OUTPUT/seed-N/evaluation/ holds the held-out scenes of all arms and of the pretr
 """
 
 import csv
+import json
 import subprocess
 import sys
 from collections.abc import Callable, Mapping, Sequence
@@ -34,12 +35,14 @@ class ArmError(Exception):
 
 def finetuned(run: Path, preset: str, settings: Sequence[str]) -> Path:
     """The main job in the folder `run` (its parent and name go before `settings`); done, or stopped by its guard. Returns `run`."""
-    ended = run / "arm.done"  # a report is written after an interruption, too
+    ended, made_with = run / "arm.done", json.dumps([preset, *settings])  # a report is written after an interruption, too
+    if ended.exists() and ended.read_text() not in (made_with, ""):
+        raise ArmError(f"{run} was made with other settings ({ended.read_text()}); choose another --output")
     if not ended.exists():
         begun = (run / "config.toml").exists()
         own = [f"run.folder={run.parent}", f"run.name={run.name}", *settings]
         verb("finetune", preset, [] if begun else own, *(["--resume", str(run)] if begun else []), allowed=(0, STOPPED_BY_GUARD))
-        ended.touch()
+        ended.write_text(made_with)
     return run
 
 

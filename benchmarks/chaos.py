@@ -11,6 +11,7 @@ stream already is learned from meanwhile, so the first of them says little).
 """
 
 import argparse
+import hashlib
 import json
 import os
 import random
@@ -115,7 +116,7 @@ def plans(faults: Sequence[Fault], *, together: bool) -> list[list[Fault]]:
 
 def tried(faults: Sequence[Fault], output: Path, arguments: argparse.Namespace) -> list[Row]:
     """One run with these faults in it, and what became of each of them; kept where it is there already."""
-    name = faults[0].name if len(faults) == 1 else f"together-{faults[0].name}-{arguments.seed}"
+    name = run_name(faults, arguments.repeats, arguments.seed)
     result = output / f"{name}.json"
     if result.exists():
         return [Row.read(values) for values in json.loads(result.read_text())]
@@ -141,10 +142,19 @@ def tried(faults: Sequence[Fault], output: Path, arguments: argparse.Namespace) 
         if first.disk:
             subprocess.run(["cp", "-r", str(trial.run), str(output)], check=True)
     for fault in faults:
-        judge_row(fault, rows[fault.name], output / name, reference, steps, trial.statuses, left_over, broken)
+        wanted = sum(one is fault for one in order)
+        judge_row(fault, rows[fault.name], output / name, reference, steps, trial.statuses, left_over, broken, wanted=wanted)
     result.write_text(json.dumps([asdict(row) for row in rows.values()], indent=1))
     say(f"{name}: {'; '.join({what for row in rows.values() for what in row.faults}) or 'all holds'} ({minutes(began)})")
     return list(rows.values())
+
+
+def run_name(faults: Sequence[Fault], repeats: int, seed: int) -> str:
+    """One fault's own name, or one that says which faults share the run: what is kept under it is of the same plan."""
+    if len(faults) == 1:
+        return f"{faults[0].name}-{1 if faults[0].once else repeats}x-{seed}"
+    which = hashlib.sha256(" ".join(fault.name for fault in faults).encode()).hexdigest()[:8]
+    return f"together-{which}-{repeats}x-{seed}"
 
 
 def fault_steps(fault: Fault) -> int:
@@ -231,20 +241,30 @@ def recovered(trial: Trial, injection: Injection, moment: float, reference: Path
 
 
 def judge_row(
-    fault: Fault, row: Row, run: Path, reference: Path, steps: int, statuses: Sequence[int], left_over: Sequence[str], broken: str
+    fault: Fault,
+    row: Row,
+    run: Path,
+    reference: Path,
+    steps: int,
+    statuses: Sequence[int],
+    left_over: Sequence[str],
+    broken: str,
+    *,
+    wanted: int,
 ) -> None:
-    """Whether everything holds that has to."""
+    """Whether everything holds that has to; wanted: how often it was to strike."""
     row.statuses, row.left_over = list(statuses), list(left_over)
     row.faults += [broken] if broken else []
-    row.faults += [] if row.injections else ["it never struck, or what came of it is not known"]
+    if len(row.injections) < wanted:
+        row.faults.append(f"it struck {len(row.injections)} of {wanted} times, or what came of the others is not known")
     row.books = books(run, None if fault.stops or broken else steps)
     if row.books.lost or row.books.twice or row.books.faults:
         row.faults.append(f"ledger: lost {row.books.lost}, twice {row.books.twice} {'; '.join(row.books.faults)}".strip())
     if broken:
         return
-    wanted = 1 if fault.stops else 0
-    if not statuses or statuses[-1] != wanted or (fault.ends and 0 in statuses[:-1]):
-        row.faults.append(f"exit statuses {row.statuses}, the last should be {wanted}")
+    ending = 1 if fault.stops else 0
+    if not statuses or statuses[-1] != ending or (fault.ends and 0 in statuses[:-1]):
+        row.faults.append(f"exit statuses {row.statuses}, the last should be {ending}")
     if row.books.dropped and fault.drops:
         row.weights = f"n/a: {row.books.dropped} rows dropped"
         return

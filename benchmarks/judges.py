@@ -3,14 +3,14 @@
 One listener, the same clips, questions and answers, by these ways in turn, `--repeats` times each, in one run:
 
     bare vLLM       LLM.generate on all prompts at once, clip by clip, at their loudness beforehand, in this process
-    ordered vLLM    the same with each block's prompts in the order in which the judge hands them over (those of one token first)
     panel           the whole path: requests as the reward stage makes them, blocks in flight, Serve handle, loudness, hashes, verdicts
-    preset's panel  the same with the preset's other judges (the sentiment of the listener's words)
+    ordered vLLM    bare vLLM with each block's prompts in the order in which the judge hands them over
+    preset's panel  the panel with the preset's other judges (the sentiment of the listener's words)
     transformers    the same checkpoint by transformers' generate, in batches
 
-Every repeat has clips of its own (no cache anywhere knows them). Prints rates with their spread, the CPU seconds that each process spent on
-100 clips of the panel, and as its last line `share of bare vLLM: X`: the median over the repeats of panel / bare, each pair measured side
-by side, because other work on the machine slows both.
+Every repeat has clips of its own (no cache anywhere knows them; they differ by a noise of -80 dB). Prints rates with their spread, the CPU
+seconds that each process spent on 100 clips of the panel, and as its last lines the panel's share of both bare rates: medians over the
+repeats of panel / bare of the same repeat, because other work on the machine slows both.
 """
 
 import argparse
@@ -39,7 +39,7 @@ from auricle.listeners.sources import find_sources
 from pipelines.command import load_settings
 
 RATE_HZ = 16_000
-BARE, ORDERED, PANEL, PRESET, TRANSFORMERS = "bare vLLM", "ordered vLLM", "panel", "preset's panel", "transformers"
+BARE, PANEL, ORDERED, PRESET, TRANSFORMERS = "bare vLLM", "panel", "ordered vLLM", "preset's panel", "transformers"
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -51,7 +51,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--blocks", type=int, default=8, help="blocks a repeat, each a learner step's rollouts (default: 8)")
     parser.add_argument("--repeats", type=int, default=5, help="default: 5")
     parser.add_argument("--clip-s", type=float, default=2.5, help="length of the clips in seconds (default: 2.5)")
-    parser.add_argument("--ways", default=f"{BARE},{ORDERED},{PANEL},{PRESET},{TRANSFORMERS}", help="default: all")
+    parser.add_argument("--ways", default=f"{BARE},{PANEL},{ORDERED},{PRESET},{TRANSFORMERS}", help="default: all")
     arguments = parser.parse_args(argv)
     settings = load_settings(arguments.preset, arguments.assignments)
     listener = next((judge for judge in settings.panel.judges if judge.kind_or_name == "listener"), None)
@@ -71,12 +71,15 @@ def main(argv: Sequence[str] | None = None) -> int:
             options = check_options("listener", listener.options)
             assert isinstance(options, ListenerOptions)
             judge = ListenerJudge(options)
-            ways |= {name: bare_vllm(judge, clips, arguments.blocks, ordered=name == ORDERED) for name in (BARE, ORDERED) if name in wanted}
+        if BARE in wanted:
+            ways[BARE] = bare_vllm(judge, clips, arguments.blocks, ordered=False)
         if PANEL in wanted:
             alone = PanelConfig.model_validate(
                 panel.model_dump() | {"judges": [next(judge for judge in judges if judge.name == listener.name).model_dump()]}
             )
             ways[PANEL] = panel_path(alone, "alone", clips, arguments.blocks, in_flight)
+        if ORDERED in wanted:
+            ways[ORDERED] = bare_vllm(judge, clips, arguments.blocks, ordered=True)
         if PRESET in wanted and len(settings.panel.judges) > 1:
             ways[PRESET] = panel_path(panel, "preset", clips, arguments.blocks, in_flight)
         if TRANSFORMERS in wanted:
@@ -129,11 +132,11 @@ def bare_vllm(judge: ListenerJudge, clips: Sequence[np.ndarray], blocks: int, *,
         prompts, sampling = [], []
         for block in range(blocks):
             heard = [normalise_loudness(clip, RATE_HZ) for clip in fresh(clips, repeat, 2 * block + ordered)]
-            of_block = list(zip(*judge.engine_inputs([JudgeClip("", clip, RATE_HZ) for clip in heard]), strict=True))
-            if ordered:
-                of_block.sort(key=lambda one: one[1].max_tokens > 1)
-            prompts += [prompt for prompt, _ in of_block]
-            sampling += [parameters for _, parameters in of_block]
+            judged = [JudgeClip("", clip, RATE_HZ) for clip in heard]
+            for part in [judged] if ordered else [[clip] for clip in judged]:
+                of_part = judge.engine_inputs(part)
+                prompts += of_part[0]
+                sampling += of_part[1]
         began = time.perf_counter()
         judge.engine.llm.generate(prompts, sampling, use_tqdm=False)
         return time.perf_counter() - began
@@ -219,7 +222,7 @@ def show(rates: dict[str, list[float]], work: dict[str, list[dict[str, float]]],
     shares = {}
     for name, values in rates.items():
         if BARE in rates:
-            shares[name] = [value / bare for value, bare in zip(values, rates[BARE], strict=True)]
+            shares[name] = paired(values, rates[BARE])
         table.add_row(name, spread(values, 1), spread(shares[name], 3) if name in shares else "")
     console.print(table)
     for name in (PANEL, PRESET):
@@ -229,8 +232,14 @@ def show(rates: dict[str, list[float]], work: dict[str, list[dict[str, float]]],
                 f"{process} {value:.2f}" for process, value in sorted(spent.items(), key=lambda item: -item[1]) if value > 0.01
             )
             console.print(f"CPU seconds per 100 clips, {name}: {told}")
-    if PANEL in shares:
-        print(f"share of bare vLLM: {statistics.median(shares[PANEL]):.3f}")
+    for name in (ORDERED, BARE):
+        if PANEL in rates and name in rates:
+            print(f"share of {name}: {spread(paired(rates[PANEL], rates[name]), 3)}")
+
+
+def paired(values: Sequence[float], others: Sequence[float]) -> list[float]:
+    """Their ratios, repeat by repeat."""
+    return [value / other for value, other in zip(values, others, strict=True)]
 
 
 def spread(values: Sequence[float], digits: int) -> str:

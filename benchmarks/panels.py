@@ -7,8 +7,8 @@
 Arms, each with the same scenes, seeds, steps and so reward calls: `dnsmos` (DNSMOS alone), `sentiment` (description -> sentiment, LR-AVSE),
 `questions` (SpeechQualityLLM), `gsrm` (GSRM), `reasoned` (a listener calibrated and reasoned), each with the checkpoint given for it, and
 `composite` (the listener, its words, a double-ended listener where training has references, and DNSMOS, less half a standard deviation of
-their disagreement); `whole` has PESQ and STOI besides, where training has references, and gives metrics the larger vote (WHOLE_WEIGHTS). `composite+guard` is the checkpoint of the composite
-run that its guard liked best; all others are the last one.
+their disagreement); `whole` has PESQ and STOI besides, where training has references, and gives metrics the larger vote (WHOLE_WEIGHTS).
+`composite+guard` is the checkpoint of the composite run that its guard liked best; all others are the last one.
 `anchor` makes the steps of the sentiment arm with every advantage clamped to nothing: what the labels do by themselves, at equal steps.
 `supervised` (--control) learns from labels for as long as the composite. A judge that is not there is left out, and said so;
 --arm NAME=TOML adds or replaces one.
@@ -21,6 +21,7 @@ was rewarded by that score. All figures go to OUTPUT/SETTING/panels.json, with e
 import argparse
 import json
 import sys
+import tomllib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -126,8 +127,8 @@ def _judge(name: str, kind: str, model: Path | None, more: str = "") -> str:
 
 def _voting(judge: str) -> str:
     """A judge in TOML, with its vote in the arm `whole`."""
-    vote = next((vote for name, vote in WHOLE_WEIGHTS.items() if judge.startswith(f'{{name="{name}"')), None)
-    return judge if vote is None else f"{judge[:-1]}, weights={{score={vote}}}}}"
+    name = tomllib.loads(f"judge = {judge}")["judge"]["name"]
+    return f"{judge[:-1]}, weights={{score={WHOLE_WEIGHTS[name]}}}}}" if name in WHOLE_WEIGHTS else judge
 
 
 def opinions_of(arms: Mapping[str, Arm], arguments: argparse.Namespace) -> str:

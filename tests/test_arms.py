@@ -11,7 +11,7 @@ from auricle.config import build
 from auricle.judging.panel import PanelConfig
 from auricle.judging.registry import check_options
 from benchmarks import panels
-from benchmarks.arms import PRETRAINED, interval_text, minutes_of, read_rows, summarise
+from benchmarks.arms import PRETRAINED, ArmError, finetuned, interval_text, minutes_of, read_rows, summarise
 from pipelines.command import load_settings
 from pipelines.deadlines import check_deadlines
 
@@ -25,6 +25,20 @@ def arguments(*more):
 
 def panel_of(judges):
     return build(PanelConfig, tomllib.loads(f"judges = {judges}"), source="an arm")
+
+
+def test_in_the_arm_whole_metrics_have_the_larger_vote():
+    arms, _ = panels.arms_of(arguments("--arms", "whole"))
+    votes = {judge.name: judge.weights["score"] for judge in panel_of(arms["whole"].judges).judges}
+    assert votes == {"listener": 1.0, "pair": 1.0, "stoi": 1.0} | panels.WHOLE_WEIGHTS
+
+
+def test_a_run_that_was_made_with_other_settings_is_not_taken_for_the_arm(tmp_path):
+    (tmp_path / "arm").mkdir()
+    (tmp_path / "arm" / "arm.done").write_text('["tiny", "learner.lr=1e-4"]')
+    assert finetuned(tmp_path / "arm", "tiny", ["learner.lr=1e-4"]) == tmp_path / "arm"
+    with pytest.raises(ArmError, match=r"was made with other settings .*lr=1e-4.* choose another --output"):
+        finetuned(tmp_path / "arm", "tiny", ["learner.lr=3e-4"])
 
 
 def test_every_arm_is_a_panel_that_can_be_built_and_fits_the_deadlines():

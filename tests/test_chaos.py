@@ -97,15 +97,21 @@ def test_a_row_that_lost_something_fails_the_benchmark(tmp_path):
     fault = catalogue()["kill-store"]
     row = chaos.Row(fault.name, fault.about)
     write_ledger(tmp_path / "run", [0, 1, 3], 2)
-    chaos.judge_row(fault, row, tmp_path / "run", tmp_path / "run", 2, [0], [], "")
+    chaos.judge_row(fault, row, tmp_path / "run", tmp_path / "run", 2, [0], [], "", wanted=3)
     assert any("lost 5" in what for what in row.faults)
-    assert any("never struck" in what for what in row.faults)
+    assert any("struck 0 of 3 times" in what for what in row.faults)
+
+
+def test_what_is_kept_of_one_plan_is_not_taken_for_another():
+    known = list(catalogue().values())
+    names = {chaos.run_name(faults, repeats, 0) for faults in (known[:2], known[:3], known[:1]) for repeats in (1, 3)}
+    assert len(names) == 6
 
 
 @pytest.mark.slow
 def test_the_coordinators_death_loses_nothing_and_changes_nothing(tmp_path, capsys):
     assert chaos.main(["--faults", "kill-coordinator", "--repeats", "1", "--output", str(tmp_path)]) == 0, capsys.readouterr().out
-    [row] = json.loads((tmp_path / "kill-coordinator.json").read_text())
+    [row] = json.loads((tmp_path / "kill-coordinator-1x-0.json").read_text())
     assert (row["books"]["lost"], row["books"]["twice"], row["weights"], row["left_over"]) == (0, 0, "yes", [])
     assert [one["restarts"] for one in row["injections"]] == [1]
 

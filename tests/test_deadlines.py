@@ -29,7 +29,7 @@ def test_an_exact_run_has_longer_deadlines_in_the_same_order(preset):
     [
         ("reward.timeout_s=120", "reward.timeout_s = 120 must be larger than the longest of panel.judges"),
         ("finetune.step_timeout_s=140", "finetune.step_timeout_s = 140 must be larger than reward.timeout_s = 150"),
-        ("guard.timeout_s=150", r"guard.timeout_s = 150 must be larger than reward.timeout_s x 1 blocks"),
+        ("guard.timeout_s=300", r"guard.timeout_s = 300 must be larger than reward.timeout_s x 2 blocks"),
         ("rollout.gate_timeout_s=200", "rollout.gate_timeout_s = 200 must be larger than finetune.step_timeout_s = 300"),
         ("learner_pool.call_timeout_s=300", "learner_pool.call_timeout_s = 300 must be larger"),
         ("reason.step_timeout_s=1000", "reason.answers.gate_timeout_s = 900 must be larger than reason.step_timeout_s = 1000"),

@@ -1,8 +1,8 @@
 """The same as `auricle.judging.shared_engine`, with vLLM's AsyncLLM: the engine runs in a process of its own, so that preparing prompts
 (resampling, features, the model's template) and reading answers do not hold up its steps. For GPUs; on two cores it is slower.
 
-Invariants: as there. Calls that are under way share one running batch (continuous batching), and every call ends, with its outputs in the
-order of its prompts or with the exception that stopped it.
+Invariants: all calls share one running batch (continuous batching), which a call joins at the next step; every call ends, with its outputs
+in the order of its prompts or with the exception that stopped it.
 
     threads --generate, chat--> event loop (a thread) --> AsyncLLM --> engine's process
 """

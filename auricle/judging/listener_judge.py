@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 import numpy as np
+import torch
 from pydantic import Field, NonNegativeFloat, PositiveFloat, PositiveInt
 
 from auricle.config import Config
@@ -106,16 +107,13 @@ class ListenerJudge(Judge):
         return Identity(content_hash([self._questions[0], asked]), model_hash(self._folder, self.options.revision))
 
     def judge(self, clips: Sequence[JudgeClip]) -> list[Verdict]:
-        """See `Judge.judge`. All questions about all clips are one batch, those first that take one token: each step then has work of one
-        kind, and encodes many sounds at once (a tenth faster on a CPU; docs/log.md).
-        """
+        """See `Judge.judge`. All questions about all clips are one batch."""
         clips = [clip.at_rate(self.options.sample_rate_hz) for clip in clips]
         faults = [self._fault(clip) for clip in clips]
         windows = [
             [] if fault else split(clip.audio, clip.sample_rate_hz, self._window_s) for clip, fault in zip(clips, faults, strict=True)
         ]
         asked = [one for index, clip in enumerate(clips) for one in self._ask(index, clip, windows[index])]
-        asked.sort(key=lambda one: one.kind in WORDY)
         heard: dict[tuple[int, int], dict[str, RequestOutput]] = {}
         for one, output in zip(asked, self._answers(asked), strict=True):
             heard.setdefault((one.clip, one.window), {})[one.kind] = output
@@ -142,6 +140,7 @@ class ListenerJudge(Judge):
     def engine_inputs(self, clips: Sequence[JudgeClip]) -> "tuple[list[Any], list[SamplingParams]]":
         """Prompts and sampling as `judge` hands them to its engine for clips no longer than the window (for benchmarks)."""
         asked = [one for index, clip in enumerate(clips) for one in self._ask(index, clip, [(0.0, clip.audio)])]
+        asked = [asked[row] for row in self._order(asked)]
         return [self._prompt(one) for one in asked], [self._sampling(one) for one in asked]
 
     def close(self) -> None:
@@ -171,8 +170,21 @@ class ListenerJudge(Judge):
         return asked
 
     def _answers(self, asked: Sequence[Asked]) -> "list[RequestOutput]":
+        """In the order of the questions, whatever the order in which the engine has them."""
         if not asked:
             return []
+        order = self._order(asked)
+        answers = self._asked_in_order([asked[row] for row in order])
+        return [answer for _, answer in sorted(zip(order, answers, strict=True), key=lambda one: one[0])]
+
+    def _order(self, asked: Sequence[Asked]) -> list[int]:
+        """Their rows as the engine is to have them: on a CPU those first that take one token, so that each step has work of one kind and
+        encodes many sounds at once (a tenth faster; docs/log.md). On a GPU a clip's questions stay together, and hear it once.
+        """
+        rows = range(len(asked))
+        return list(rows) if torch.cuda.is_available() else sorted(rows, key=lambda row: asked[row].kind in WORDY)
+
+    def _asked_in_order(self, asked: Sequence[Asked]) -> "list[RequestOutput]":
         sampling = [self._sampling(one) for one in asked]
         if not self._own and not self.options.prompt_template:
             rate_hz = self.options.sample_rate_hz

@@ -74,7 +74,7 @@ class JudgeConfig(Config):
     """Tries while the judge's process is dead or overloaded; then Failed('unavailable')."""
     pause_s: NonNegativeFloat = 0.5
     """Pause before the second try, in seconds; doubled each time, with jitter."""
-    batch_size: PositiveInt = 32
+    batch_size: PositiveInt = 16
     """Most clips in one call to a replica; a larger block is split."""
     batch_calls: PositiveInt = 4
     """Most calls that a replica judges together."""

@@ -79,7 +79,7 @@ class AnswerConfig(Config):
     max_tokens: PositiveInt = 80
     """Longest answer, in tokens; a longer one is cut off and does not parse."""
     gate_timeout_s: PositiveFloat = 900.0
-    """Longest wait for a policy version, in seconds."""
+    """Longest time without a new policy version, in seconds, while one is waited for."""
     engine: EngineOptions = EngineOptions(max_model_len=256, cache_mib=64, max_num_seqs=64)
     """The vLLM engine."""
 

@@ -1,5 +1,6 @@
 """Who waits at the gate holds nothing up: blocks that were lost are made again behind those that have to wait for them."""
 
+import asyncio
 import threading
 from concurrent.futures import ThreadPoolExecutor
 
@@ -7,12 +8,14 @@ import numpy as np
 import pytest
 import ray
 
+from actors.gate import Gate
 from actors.rollout import RolloutStage
 from actors.settings import RolloutConfig
 from actors.stream import Stage, StreamPlan, start_stages
 from actors.weights import WeightStore
 from auricle.audio import write_audio
 from auricle.enhancers.checkpoint import load_enhancer
+from auricle.errors import DeadlineError
 from auricle.learning.schedule import RolloutSchedule
 from auricle.learning.staleness import StalenessConfig
 from auricle.scenes.scene import Scene
@@ -24,6 +27,19 @@ class NothingLeftOut:
 
     def quarantined(self, version):
         return ()
+
+
+class DeafStore:
+    """A weight store that loses what it is asked, while versions may come or not."""
+
+    def __init__(self, versions):
+        self._versions = iter(versions)
+
+    async def wait(self, version, exact, timeout_s):
+        await asyncio.sleep(60)
+
+    async def latest(self):
+        return next(self._versions)
 
 
 class Meeting:
@@ -67,6 +83,15 @@ def test_a_block_that_is_made_again_passes_one_that_waits(ray_local, tmp_path, e
         rows = later.result(timeout=30)
     assert again["version"].tolist() == ([0, 0] if exact else [1, 1])
     assert rows["version"].tolist() == [2, 2]
+    ray.kill(store)
+
+
+def test_a_call_that_the_store_has_lost_ends_once_no_version_comes(ray_local, monkeypatch):
+    monkeypatch.setattr("actors.gate.SPARE_S", 0.5)
+    store = ray.remote(num_cpus=0)(DeafStore).remote([3, 4, 4])
+    ray.get(store.__ray_ready__.remote())
+    with pytest.raises(DeadlineError, match="answers, but not the call of step 9; newest version 4"):
+        Gate(store, StalenessConfig(max_staleness=1), 0.1).wait(9)
     ray.kill(store)
 
 

@@ -65,6 +65,6 @@ def test_a_judge_of_a_shared_pool_may_take_longer():
 def test_a_run_may_go_on_with_more_patience_and_more_processes_only():
     before = RUNS.judges
     assert changed(before, _with(deadline_s=500.0, attempts=9, max_replicas=4, num_cpus=1.0).judges) == []
-    assert changed(before, _with(batch_size=2).judges) == ["level.batch_size was 32 and is 2"]
+    assert changed(before, _with(batch_size=2).judges) == ["level.batch_size was 16 and is 2"]
     assert changed(before, _with(options={"sleep_s": 1.0}).judges) == ["level.options was {} and is {'sleep_s': 1.0}"]
     assert changed(before, before[:1]) == ["judges were ['level', 'reader'] and are ['level']"]
