@@ -8,6 +8,7 @@ The main path is the handle: `serve.get_app_handle(app).judge.remote(requests)`.
 import logging
 import time
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from typing import Any
 
 from pydantic import ValidationError
@@ -132,8 +133,9 @@ def join_panel(config: PanelConfig, *, app_name: str, timeout_s: float = JOIN_TI
 
 
 def stop_panel(*, app_name: str = PANEL_APP) -> None:
-    """Take the panel down; the cluster and other applications stay."""
-    serve.delete(app_name)
+    """Take the panel down, where there is one; the cluster and other applications stay."""
+    with suppress(RayServeException):  # of a cluster on which Serve was never started
+        serve.delete(app_name)
 
 
 def _state(app_name: str) -> ApplicationStatus:

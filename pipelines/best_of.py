@@ -17,6 +17,7 @@ from auricle.enhancers.interface import Enhancer
 from auricle.errors import ConfigError, JudgeError
 from auricle.judging.local import LocalPanel
 from auricle.judging.panel import JudgeConfig, PanelConfig
+from auricle.judging.placement import judge_of_kind
 from auricle.judging.registry import check_options, find_judge
 from pipelines.settings import Settings
 
@@ -96,8 +97,7 @@ class BestOf:
 def judge_alone(panel: PanelConfig, name: str) -> PanelConfig:
     """A panel of this judge, last, and where it reads, of the one whose words it reads. Raises ConfigError where it needs a reference."""
     own = {judge.name: judge for judge in panel.judges}
-    reads = "listener" if name not in own and find_judge(name).reads else ""
-    judge = own.get(name) or JudgeConfig(name="judge" if ":" in name else name, kind=name, reads=reads)
+    judge = own.get(name) or judge_of_kind(name)
     if find_judge(judge.kind_or_name).needs_reference:
         raise ConfigError(f"--judge {name}: it compares with a clean reference, which a recording to be enhanced does not have")
     check_options(judge.kind_or_name, judge.options, source=f"panel judge {name!r}, options")

@@ -22,6 +22,7 @@ from auricle.signals import resample
 from auricle.video import VIDEO_SUFFIXES
 from pipelines.best_of import BestOf
 from pipelines.command import run_verb, verb_parser
+from pipelines.run_folder import RunFolder
 from pipelines.settings import Settings
 
 
@@ -33,7 +34,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         "mask, made from the mean of the channels, goes over each of them. What lies above half the enhancer's rate (8 kHz) is lost.",
         [
             "auricle enhance interview.mp4 -o clean.mp4",
-            "auricle enhance meeting.wav -o meeting-clean.flac --checkpoint runs/mine/checkpoints/best",
+            "auricle enhance meeting.wav -o meeting-clean.flac --checkpoint runs/mine",
             "auricle enhance S00001_mix.wav --face S00001_silent.mp4 -o S00001.wav",
             "auricle enhance meeting.wav -o clean.wav --best-of 8 --judge gsrm        # a judge picks one of eight",
         ],
@@ -41,7 +42,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("file", type=Path, help="audio or video")
     parser.add_argument("-o", "--output", type=Path, required=True, help="where to write; its suffix chooses the format")
     parser.add_argument(
-        "--checkpoint", type=Path, help="folder of an enhancer's checkpoint (default: the small one that comes with Auricle)"
+        "--checkpoint",
+        type=Path,
+        help="an enhancer's folder, or a run's: its best checkpoint (default: the one that comes with Auricle)",
     )
     parser.add_argument("--face", type=Path, help="video of the talker's face, for an audio file (default: FILE's own picture)")
     parser.add_argument("--audio-only", action="store_true", help="do not look at the picture")
@@ -57,9 +60,21 @@ def main(argv: Sequence[str] | None = None) -> int:
     return run_verb(parser, _story, argv)
 
 
+def _enhancer_folder(named: Path | None) -> Path:
+    """The enhancer's folder itself, that in a checkpoint, or that of a run's best checkpoint (its last one where none passed the guard)."""
+    if named is None:
+        return default_enhancer()
+    if (named / "config.toml").exists():
+        run = RunFolder.open(named)
+        if found := run.best_checkpoint() or run.last_checkpoint():
+            named = found[1]
+    inside = named / "enhancer"
+    return inside if inside.is_dir() and not (named / "config.json").exists() else named
+
+
 def _story(arguments: argparse.Namespace, settings: Settings) -> None:
     check_paths(arguments.file, arguments.output, force=arguments.force)
-    enhancer = load_enhancer(arguments.checkpoint or default_enhancer(), device=choose_device(arguments.device))
+    enhancer = load_enhancer(_enhancer_folder(arguments.checkpoint), device=choose_device(arguments.device))
     recording = read_recording(arguments.file)
     picker = None if arguments.best_of <= 1 else BestOf(settings, arguments.judge or "gsrm", arguments.best_of)
     if arguments.output.suffix.lower() in VIDEO_SUFFIXES and not recording.has_picture:

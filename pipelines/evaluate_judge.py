@@ -22,8 +22,9 @@ from auricle.errors import ConfigError
 from auricle.files import replacing
 from auricle.judging.judge import Judge
 from auricle.judging.panel import JudgeConfig
+from auricle.judging.placement import judge_of_kind
 from auricle.judging.questions_judge import QuestionsJudge
-from auricle.judging.registry import build_judge, find_judge
+from auricle.judging.registry import build_judge
 from auricle.listeners.profiles import PROFILES
 from auricle.progress import Progress
 from auricle.ratings.agreement import MEASURES, DimensionAgreement, Heard, agreement
@@ -68,8 +69,7 @@ def judge_config(asked: str, options: Sequence[str], settings: Settings) -> Judg
     if asked.endswith(".toml"):
         values = {"name": Path(asked).stem} | read_toml(Path(asked))
         own = build(JudgeConfig, values, source=asked)
-    reads = "listener" if own is None and find_judge(asked).reads else ""
-    found = own or JudgeConfig(name=asked if asked.isidentifier() else "judge", kind=asked, reads=reads)
+    found = own or judge_of_kind(asked)
     return found.model_copy(update={"options": found.options | parse_assignments(options)})
 
 

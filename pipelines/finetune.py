@@ -46,15 +46,21 @@ def story(arguments: argparse.Namespace, settings: Settings) -> int:
     """The job from beginning to end. Ray and torch are imported only now: `--help` and `--dry-run` do not need them."""
     from auricle.enhancers.assets import default_enhancer
     from auricle.enhancers.checkpoint import load_enhancer
+    from auricle.judging.placement import check_judges
     from auricle.scenes.choice import spread_choice
     from pipelines.finetune_scenes import find_scenes
     from pipelines.run_folder import RunFolder
 
+    if said := nothing_to_do(arguments):
+        print(said)
+        return EXIT_OK
     with ExitStack() as stack:
         if arguments.resume:
             run, settings = RunFolder.resume(arguments.resume, arguments.assignments, stack)
         else:
             run = None
+        if not settings.panel.app:  # the judges of a panel that is up are its own affair
+            check_judges(settings.panel)
         scenes = find_scenes(settings, load_enhancer(settings.finetune.enhancer or default_enhancer()))
         run = run or RunFolder.create(settings, stack)
         run.keep_scenes([scene.scene_id for scene in scenes.train])
@@ -63,6 +69,21 @@ def story(arguments: argparse.Namespace, settings: Settings) -> int:
         outcome = finetune(settings, run, scenes)
     print(outcome.sentence)
     return outcome.exit_status
+
+
+def nothing_to_do(arguments: argparse.Namespace) -> str:
+    """A sentence where the run to be resumed has made all its steps and its report; it is then left as it is. Empty otherwise."""
+    from auricle.files import is_uri
+    from pipelines.run_folder import RunFolder
+
+    if not arguments.resume or is_uri(arguments.resume):
+        return ""
+    run = RunFolder.open(Path(arguments.resume))
+    settings, last = run.resumed_settings(arguments.assignments), run.last_checkpoint()
+    steps = settings.finetune.steps
+    if last is None or last[0] < steps or settings.run.store or not (run.path / "report.html").exists():
+        return ""
+    return f"{run.path}: all {steps} steps are made; nothing to do (raise finetune.steps to go on, --set finetune.steps=...)"
 
 
 def finetune(settings: Settings, run: "RunFolder", scenes: "FinetuneScenes") -> "Outcome":

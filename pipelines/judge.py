@@ -19,7 +19,8 @@ from rich.console import Console
 
 from auricle.audio import AUDIO_SUFFIXES, read_audio
 from auricle.errors import ConfigError, DeadlineError, EmptyCorpusError, MediaError
-from auricle.judging.panel import JudgeConfig, PanelConfig, panel_scores
+from auricle.judging.panel import PanelConfig, panel_scores
+from auricle.judging.placement import judge_of_kind
 from auricle.judging.registry import BUILT_IN, check_options, find_judge
 from auricle.progress import Progress
 from pipelines.command import EXIT_ERROR, EXIT_OK, leave, run_verb, verb_parser
@@ -111,7 +112,7 @@ def _panel(panel: PanelConfig, arguments: argparse.Namespace) -> PanelConfig:
     names = arguments.judges.split(",") if arguments.judges else [*own, *(WITH_REFERENCE if arguments.reference else ())]
     judges = []
     for name in dict.fromkeys(name.strip() for name in names):
-        judge = own.get(name) or JudgeConfig(name=name, reads="listener" if find_judge(name).reads else "")
+        judge = own.get(name) or judge_of_kind(name)
         needs = find_judge(judge.kind_or_name).needs_reference
         if needs and arguments.reference is None and not arguments.self_check:
             raise ConfigError(f"--judges {name}: it compares with a clean reference; give one with --reference")

@@ -1,3 +1,5 @@
+import shutil
+
 import numpy as np
 import pytest
 import torch
@@ -7,6 +9,8 @@ from auricle.enhancers.recording import read_recording, write_recording
 from auricle.enhancers.registry import build_enhancer
 from auricle.scenes.film import write_film
 from pipelines import enhance
+from pipelines.run_folder import RunFolder
+from tests.runs import write_run
 
 
 @pytest.fixture(scope="module")
@@ -37,6 +41,17 @@ def test_a_long_stereo_file_keeps_its_length_rate_and_channels(tmp_path, checkpo
     before, after = (np.abs(np.fft.rfft(r.audio, axis=1))[:, band] for r in (source, cleaned))
     assert (after.sum(1) / before.sum(1)).tolist() == pytest.approx([0.5, 0.5], abs=0.01)
     assert "11.3 s, 22050 Hz, 2 channels, heard only" in capsys.readouterr().out
+
+
+def test_a_runs_folder_or_a_checkpoints_stands_for_the_enhancer_in_it(tmp_path, checkpoint):
+    folder = write_run(tmp_path / "runs", samples=0)
+    _, best = RunFolder.open(folder).best_checkpoint()
+    shutil.rmtree(best / "enhancer")
+    shutil.copytree(checkpoint, best / "enhancer")
+    write_recording(tmp_path / "in.wav", noise(1.0, 16000, 1), 16000)
+    for number, named in enumerate((folder, best, checkpoint)):
+        assert run(tmp_path / "in.wav", "-o", tmp_path / f"{number}.wav", "--checkpoint", named) == 0
+    assert len({(tmp_path / f"{number}.wav").read_bytes() for number in range(3)}) == 1
 
 
 def test_a_film_comes_back_with_its_picture(tmp_path, checkpoint, capsys):

@@ -38,13 +38,13 @@ def test_a_judge_beside_people(rated: Path, tmp_path: Path, capsys: pytest.Captu
     assert status == 0
     assert "1 of 9 rows left out (1 missing)" in shown
     assert "8 of 8" in shown
-    (table,) = output.glob("judge-*.csv")
+    (table,) = output.glob("BandJudge-*.csv")
     with table.open(encoding="utf-8", newline="") as file:
         rows = {(row["level"], row["measure"]): row for row in csv.DictReader(file)}
     assert float(rows["file", "spearman"]["value"]) > 0.95
     assert rows["file", "mae"]["coverage"] == "1.0000"
     assert {level for level, _ in rows} == {"file", "condition"}
-    (lines,) = output.glob("judge-*.jsonl")
+    (lines,) = output.glob("BandJudge-*.jsonl")
     assert json.loads(lines.read_text(encoding="utf-8").splitlines()[0])["people"] == {"mos": 5.0}
 
 

@@ -35,6 +35,12 @@ def test_a_run_learns_is_accounted_for_and_leaves_a_report(workplace):
     assert {path.name for path in (folder / "samples").glob("*/*")} >= {"noisy.wav", "before.wav", "after.wav", "clean.wav", "words.json"}
     assert [record["step"] for record in RunFolder(folder).lines("metrics.jsonl")] == [0, 1, 2, 3]
     assert {record["step"] for record in RunFolder(folder).lines("guard.jsonl")} == {0, 2, 4}
+    kept = (folder / "config.toml").read_text()
+    resumed = run([*command(workplace, "x")[:3], "--resume", str(folder), "--set", "learner.lr=0.1"])
+    assert resumed.returncode == 0
+    assert "all 4 steps are made; nothing to do" in resumed.stdout
+    assert "starting Ray" not in resumed.stdout
+    assert (folder / "config.toml").read_text() == kept  # what was never learned with does not stand there
     again = run(command(workplace, "plain", "finetune.steps=4"))
     assert again.returncode == 1
     assert "a run stands there already" in again.stderr
@@ -112,6 +118,18 @@ def test_a_corpus_that_is_not_there_is_an_error_with_the_cure(workplace):
     assert done.returncode == 1
     assert "auricle corpus synth" in done.stderr
     assert not (workplace / "runs" / "nowhere").exists()
+
+
+@pytest.mark.parametrize(
+    ("judge", "says"),
+    [("kind='nowhere.judges:Crest'", "is its folder on PYTHONPATH"), ("kind='dnsmos', options={fst=true}", "did you mean 'fast'")],
+)
+def test_a_judge_that_cannot_be_built_is_told_before_anything_begins(workplace, judge, says):
+    done = run(command(workplace, "unbuilt", f"panel.judges=[{{name='probe', {judge}}}]"))
+    assert done.returncode == 1
+    assert says in done.stderr
+    assert "Traceback" not in done.stderr
+    assert not (workplace / "runs" / "unbuilt").exists()
 
 
 def _states(folder):

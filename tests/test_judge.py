@@ -69,6 +69,12 @@ def test_files_are_read_before_judges_are_loaded(recordings, capfd, monkeypatch)
     assert "2 of 2 files" in errors
 
 
+def test_a_judge_of_ones_own_is_named_by_its_class(recordings, capfd):
+    assert main([str(recordings / "noisy"), "--judges", "tests.judges:BandJudge"]) == 0
+    lines, _ = _lines(capfd)
+    assert [list(line["verdicts"]) for line in lines] == [["BandJudge"]] * 3
+
+
 def test_a_judge_that_fails_on_a_file_fails_its_line(recordings, capfd):
     write_audio(recordings / "clean" / "0.wav", np.full(RATE_HZ, 0.1), RATE_HZ)
     assert main([str(recordings / "noisy" / "0.wav"), "--judges", "dnsmos,si_sdr", "--reference", str(recordings / "clean")]) == 1

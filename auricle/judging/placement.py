@@ -5,8 +5,14 @@ from typing import Any
 from auricle.config import Config
 from auricle.errors import ConfigError
 from auricle.judging.engine_options import EngineOptions
-from auricle.judging.panel import PanelConfig
-from auricle.judging.registry import check_options
+from auricle.judging.panel import JudgeConfig, PanelConfig
+from auricle.judging.registry import check_options, find_judge
+
+
+def judge_of_kind(kind: str) -> JudgeConfig:
+    """A judge of a registered kind, called as that, or of a class by import path, called as its class. Raises ConfigError."""
+    reads = "listener" if find_judge(kind).reads else ""
+    return JudgeConfig(name=kind.rpartition(":")[2], kind=kind, reads=reads)
 
 
 def check_judges(config: PanelConfig, *, source: str = "panel") -> dict[str, Config]:
