@@ -37,12 +37,18 @@ class ReasonClips:
 def find_clips(settings: Settings) -> ReasonClips:
     """The clips that the settings name, or calibration's own (made where they are missing)."""
     reason, calibrate = settings.reason, settings.calibrate
-    sets = reason.clips or (prepare_folder(calibrate.data, "train", calibrate.cache, processes=calibrate.processes),)
+    sets = reason.clips or (prepare_folder(calibrate.data, "train", calibrate.cache, processes=calibrate.processes, progress=_told),)
     sets = tuple(Path(folder).absolute() for folder in sets)
     labels = read_sets(sets).labels
     train, dev = split_clips(labels, reason.questions, settings.run.seed)
     weight = name_weight(labels, train.tolist(), reason.questions.dev_clips) if reason.questions.local_share is not None else 1.0
     return ReasonClips(sets, tuple(train.tolist()), tuple(range(len(labels) - len(dev))), tuple(dev.tolist()), weight)
+
+
+def _told(done: int, total: int) -> None:
+    """Every tenth of the clips, in a line."""
+    if done % max(1, total // 10) == 0 or done == total:
+        print(f"clips to reason about, made once: {done} of {total}", flush=True)
 
 
 def listener_recipe(settings: Settings, clips: ReasonClips, listener_folder: str) -> Recipe:

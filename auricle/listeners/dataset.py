@@ -138,7 +138,9 @@ def prepare_folder(
 
 
 def read_set(folder: Path) -> ClipSet:
-    """A set that `prepare` has written."""
+    """A set that `prepare` has written. Raises EmptyCorpusError where there is none."""
+    if not (folder / "labels.jsonl").is_file():
+        raise EmptyCorpusError(f"{folder}: no clips there (no labels.jsonl); `auricle calibrate` makes such folders, in calibrate.cache")
     lines = [json.loads(line) for line in (folder / "labels.jsonl").read_text(encoding="utf-8").splitlines()]
     arrays = (np.load(folder / f"{name}.npy", mmap_mode="r") for name in ("features", "references", "lengths"))
     features, references, lengths = arrays

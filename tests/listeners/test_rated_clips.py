@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from auricle.audio import write_audio
-from auricle.errors import ConfigError
+from auricle.errors import ConfigError, EmptyCorpusError
 from auricle.listeners.answers import artefact_text
 from auricle.listeners.aspects import _agreement, agreement_with_labels, agreement_with_ratings, aspects_text
 from auricle.listeners.calibration import CalibrateConfig, DatasetConfig, TrainingConfig
@@ -129,3 +129,8 @@ def test_agreement_is_of_the_scored_clips_and_says_how_many_they_were() -> None:
     row = _agreement("naturalness", [1.0, 2.0, 3.0, np.nan], [1.5, 2.5, 5.0, 4.0])
     assert (row.clips, row.coverage, row.spearman) == (4, 0.75, pytest.approx(1.0))
     assert row.spread == pytest.approx(np.std([1, 2, 3]))
+
+
+def test_a_folder_without_clips_is_told_with_what_makes_them(tmp_path):
+    with pytest.raises(EmptyCorpusError, match=r"no clips there .*auricle calibrate"):
+        read_set(tmp_path)
