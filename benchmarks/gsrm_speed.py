@@ -55,8 +55,8 @@ def _model_rows(judge: GsrmJudge, rounds: Sequence[Sequence[JudgeClip]], told: s
     asked = [[found for clip in clips if isinstance(found := judge._findings(judge._split(0, clip)[0]), Findings)] for clips in rounds]
     if judge.options.constrained:
         _least("rendering", asked, lambda found: [judge.reading(one) for one in found])
-    _least(f"language model, {told}", asked, lambda found: judge.answers([judge.reading(one) for one in found], list(range(len(found)))))
-    texts = [judge.answers([judge.reading(one) for one in found], list(range(len(found)))) for found in asked]
+    _least(f"language model, {told}", asked, lambda found: judge.answers([judge.reading(one) for one in found], range(len(found)), found))
+    texts = [judge.answers([judge.reading(one) for one in found], range(len(found)), found) for found in asked]
     both = [list(zip(found, each, strict=True)) for found, each in zip(asked, texts, strict=True)]
     _least(f"parsing and checking, {told}", both, lambda pairs: [judge.verdict(found, each) for found, each in pairs])
     if judge.options.constrained:

@@ -12,6 +12,7 @@ match it as a whole is Failed("unparsable"), and no number is ever looked for in
 """
 
 import re
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cache
 from typing import Literal
@@ -28,7 +29,7 @@ NATURALNESS = ("not human", "unnatural", "somewhat unnatural", "mostly natural",
 SOUND = ("ruined", "badly damaged", "damaged", "slightly damaged", "clean")
 """What is said of the voice and of the sound, from 1 to 5."""
 NONE = "none"
-MOST_CLAIMS = 3
+MOST_CLAIMS, MOST_VOWELS = 3, 99
 _SECTIONS = ("sounds", "positive", "issue")
 
 
@@ -65,15 +66,25 @@ def answer_text(answer: Answer) -> str:
 @cache
 def grammar(form: Form = "evidence") -> str:
     """The regular expression of all answers of a form, without anchors, groups that capture, or anything a decoder could not know."""
+    return _grammar(form, _claim(), "(0|[1-9][0-9]?)")
+
+
+def grounded_grammar(claims: Sequence[Claim], vowels: int) -> str:
+    """The same of answers with evidence that say nothing but these claims, and this number of vowels: for one clip, those that are true."""
+    return _grammar("evidence", _one_of(map(str, claims)) if claims else "", str(min(vowels, MOST_VOWELS)))
+
+
+def _grammar(form: Form, claim: str, count: str) -> str:
+    """claim: the expression of one, or empty where there is none to make."""
     score = r"score: ([1-4]\.[0-9]|5\.0)"
     judgement = rf"judgement: the voice is ({'|'.join(NATURALNESS)}); the sound is ({'|'.join(SOUND)})\n"
     if form == "score":
         return score
     if form == "judgement":
         return judgement + score
-    claims = rf"{_claim()}(; {_claim()}){{0,{MOST_CLAIMS - 1}}}"
-    context = rf"context: (0|[1-9][0-9]?) vowels(; {_claim()}){{0,{MOST_CLAIMS}}}\n"
-    return context + "".join(rf"{name}: ({NONE}|{claims})\n" for name in _SECTIONS) + judgement + score
+    said = rf"({NONE}|{claim}(; {claim}){{0,{MOST_CLAIMS - 1}}})" if claim else NONE
+    context = rf"context: {count} vowels" + (rf"(; {claim}){{0,{MOST_CLAIMS}}}" if claim else "") + r"\n"
+    return context + "".join(rf"{name}: {said}\n" for name in _SECTIONS) + judgement + score
 
 
 def parse_answer(text: str, form: Form = "evidence") -> Answer | Failed:
@@ -106,8 +117,16 @@ def check_answer(answer: Answer, findings: Findings, config: CheckConfig) -> Fai
 def _claim() -> str:
     vowels = "|".join(f"{subject} ({'|'.join(map(re.escape, SUBJECT_WORDS[subject]))})" for subject in VOWEL_SUBJECTS)
     clip = "|".join(f"{subject} ({'|'.join(SUBJECT_WORDS[subject])})" for subject in CLIP_MEASURES)
-    # re.escape puts a backslash before blanks and dashes, which decoders' dialects do not all know.
-    return rf"((({vowels}) in ({'|'.join(SHARES)}) vowels)|({clip}))".replace("\\ ", " ").replace("\\-", "-")
+    return _plain(rf"((({vowels}) in ({'|'.join(SHARES)}) vowels)|({clip}))")
+
+
+def _one_of(texts: Iterable[str]) -> str:
+    return _plain(f"({'|'.join(map(re.escape, texts))})")
+
+
+def _plain(pattern: str) -> str:
+    """re.escape puts a backslash before blanks and dashes, which decoders' dialects do not all know."""
+    return pattern.replace("\\ ", " ").replace("\\-", "-")
 
 
 def _read_claim(text: str) -> Claim:

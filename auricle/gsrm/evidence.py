@@ -57,6 +57,18 @@ def clip_claim(findings: Findings, subject: str) -> Claim | None:
     return None if decile == NO_BIN else Claim(subject, grade_of(decile))
 
 
+def true_claims(findings: Findings, *, pitch: bool = True, measures: Sequence[str] = CLIP_MEASURES) -> list[list[Claim]]:
+    """Every claim that is exactly true: about the clip's measures first, then a list for each feature of vowels (empty lists left out)."""
+    shown = [name for name in measures if pitch or name not in PITCH_SUBJECTS]
+    lists = [[clip_claim(findings, name) for name in shown]]
+    lists += [
+        [vowel_claim(findings, subject, word) for word in SUBJECT_WORDS[subject]]
+        for subject in VOWEL_SUBJECTS
+        if pitch or subject not in PITCH_SUBJECTS
+    ]
+    return [found for claims in lists if (found := [claim for claim in claims if claim is not None])]
+
+
 def contradiction(claim: Claim, findings: Findings, config: CheckConfig) -> str:
     """What the measurement says against the claim; empty where it bears it out."""
     if claim.subject in CLIP_MEASURES:

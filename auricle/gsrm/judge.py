@@ -22,8 +22,8 @@ from pydantic import Field, NonNegativeFloat, PositiveInt
 
 from auricle.config import Config
 from auricle.errors import JudgeError, MetricError
-from auricle.gsrm.answers import grammar
-from auricle.gsrm.evidence import CheckConfig
+from auricle.gsrm.answers import grammar, grounded_grammar
+from auricle.gsrm.evidence import CheckConfig, true_claims
 from auricle.gsrm.features import Aligner, FeaturesConfig, measure
 from auricle.gsrm.findings import Findings, findings_of
 from auricle.gsrm.method import FILE, load_method
@@ -66,6 +66,9 @@ class GsrmOptions(Config):
     """Share of the samples that have to parse and hold; with fewer the clip is Failed."""
     constrained: bool = True
     """Whether decoding is held to the grammar of answers."""
+    grounded: bool = True
+    """Whether a model that reads can claim only what stands in the features that it is given: each clip has a grammar of its own then. Else
+    it can claim anything, and what the measurement contradicts does not count. Needs `constrained`."""
     window_s: NonNegativeFloat = 0.0
     """Longest stretch judged at once, in seconds; 0: what the method says."""
     aligner: str = ""
@@ -116,18 +119,20 @@ class GsrmJudge(Judge):
         found = [self._findings(window) for window in windows]
         asked = [(window, part) for window, part in zip(windows, found, strict=True) if isinstance(part, Findings)]
         messages = [self._messages(window, part) for window, part in asked]
-        texts = iter(self.answers(messages, [_seed(window, each) for (window, _), each in zip(asked, messages, strict=True)]))
+        seeds = [_seed(window, each) for (window, _), each in zip(asked, messages, strict=True)]
+        texts = iter(self.answers(messages, seeds, [part for _, part in asked]))
         parts: list[list[tuple[float, Verdict]]] = [[] for _ in clips]
         for window, part in zip(windows, found, strict=True):
             verdict = part if isinstance(part, Failed) else self.verdict(part, next(texts))
             parts[window.clip].append((window.start_s, verdict))
         return [join(verdicts) for verdicts in parts]
 
-    def answers(self, messages: Sequence[list[dict[str, Any]]], seeds: Sequence[int]) -> list[list[str]]:
-        """The samples of every conversation, in one batch."""
+    def answers(self, messages: Sequence[list[dict[str, Any]]], seeds: Sequence[int], found: Sequence[Findings]) -> list[list[str]]:
+        """The samples of every conversation, in one batch. found: of each, which its evidence may be held to."""
         if not messages:
             return []
-        outputs = self._engine.chat(list(messages), [self._sampling(seed) for seed in seeds], use_tqdm=False)  # type: ignore[arg-type]
+        sampling = [self._sampling(seed, findings) for seed, findings in zip(seeds, found, strict=True)]
+        outputs = self._engine.chat(list(messages), sampling, use_tqdm=False)  # type: ignore[arg-type]
         return [[sample.text for sample in output.outputs] for output in outputs]
 
     def reading(self, findings: Findings) -> list[dict[str, Any]]:
@@ -161,7 +166,14 @@ class GsrmJudge(Judge):
         question = LISTENING if self._taught or self._own else instructions(self.method.form, way="listen")
         return answer_messages(question, [window.audio], window.sample_rate_hz)
 
-    def _sampling(self, seed: int) -> "SamplingParams":
+    def _grammar(self, findings: Findings) -> str:
+        method = self.method
+        if not (self.options.grounded and self.options.way == "read" and method.form == "evidence"):
+            return grammar(method.form)
+        claims = true_claims(findings, pitch=method.pitch, measures=method.norms.measures)
+        return grounded_grammar([claim for each in claims for claim in each], findings.vowels)
+
+    def _sampling(self, seed: int, findings: Findings) -> "SamplingParams":
         from vllm import SamplingParams
         from vllm.sampling_params import StructuredOutputsParams
 
@@ -172,7 +184,7 @@ class GsrmJudge(Judge):
             top_p=options.top_p if options.temperature else 1.0,
             seed=seed if options.temperature else None,
             max_tokens=LONGEST_ANSWER_TOKENS,
-            structured_outputs=StructuredOutputsParams(regex=grammar(self.method.form)) if options.constrained else None,
+            structured_outputs=StructuredOutputsParams(regex=self._grammar(findings)) if options.constrained else None,
         )
 
 

@@ -6,9 +6,9 @@ from typing import Literal
 import numpy as np
 
 from auricle.gsrm.answers import NATURALNESS, SOUND, Form
-from auricle.gsrm.evidence import clip_claim, vowel_claim
+from auricle.gsrm.evidence import clip_claim, true_claims
 from auricle.gsrm.features import CLIP_MEASURES, VOWEL_FEATURES
-from auricle.gsrm.findings import PITCH_SUBJECTS, SUBJECT_WORDS, VOWEL_SUBJECTS, Findings
+from auricle.gsrm.findings import PITCH_SUBJECTS, Findings
 from auricle.gsrm.normalisation import FEATURE_WORDS, NO_BIN
 
 NOT_MEASURED = "none"
@@ -36,10 +36,7 @@ def rendered(findings: Findings, *, pitch: bool = True, most_vowels: int = 40, m
     if pitch:
         head += f"; {findings.unvoiced} without voice"
     lines = [head, "; ".join(_graded(findings, name) for name in shown)]
-    for subject in VOWEL_SUBJECTS:
-        claims = [claim for word in SUBJECT_WORDS[subject] if (claim := vowel_claim(findings, subject, word))]
-        if claims and (pitch or subject not in PITCH_SUBJECTS):
-            lines.append("; ".join(map(str, claims)))
+    lines += ["; ".join(map(str, claims)) for claims in true_claims(findings, pitch=pitch, measures=())]
     if not most_vowels:
         return "\n".join(lines)
     lines.append("vowels: " + ", ".join(features))

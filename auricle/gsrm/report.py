@@ -43,12 +43,14 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--clips", type=int, default=0, help="training clips for the regression beside it; 0: leave it out")
     parser.add_argument("--samples", type=int, default=16, help="K (default: 16)")
     parser.add_argument("--way", choices=("read", "listen"), default="read", help="whether it reads features or hears the clips")
+    parser.add_argument("--free", action="store_true", help="let a reader claim what it likes: how often is it contradicted then?")
     parser.add_argument("--processes", type=int, default=2, help="processes that make records")
     arguments = parser.parse_args(argv)
     data = DatasetConfig(
         speech=tuple(arguments.speech), noise=tuple(arguments.noise), clips=arguments.clips, held_out_clips=arguments.held_out
     )
-    judge = GsrmJudge(GsrmOptions(model=str(arguments.checkpoint), samples=arguments.samples, way=arguments.way))
+    options = GsrmOptions(model=str(arguments.checkpoint), samples=arguments.samples, way=arguments.way, grounded=not arguments.free)
+    judge = GsrmJudge(options)
     sounds: list[np.ndarray] | None = None
     if arguments.way == "listen":
         takes = [loud_take(data, "held-out", index) for index in range(arguments.held_out)]
@@ -76,7 +78,7 @@ def report_on(
         asked = [judge.reading(one) for one in found]
     else:
         asked = [answer_messages(LISTENING, [sound], sample_rate_hz) for sound in sounds]
-    texts = judge.answers(asked, list(range(len(found))))
+    texts = judge.answers(asked, list(range(len(found))), found)
     cpu_s = time.process_time() - began
     verdicts = [judge.verdict(one, answers) for one, answers in zip(found, texts, strict=True)]
     form, check = judge.method.form, judge.options.check

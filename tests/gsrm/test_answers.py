@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from auricle.gsrm.answers import Answer, answer_text, check_answer, grammar, parse_answer
+from auricle.gsrm.answers import Answer, answer_text, check_answer, grammar, grounded_grammar, parse_answer
 from auricle.gsrm.evidence import SHARES, CheckConfig, Claim, clip_claim, contradiction, notable, ordinary, vowel_claim
 from auricle.gsrm.features import CLIP_MEASURES
 from auricle.gsrm.findings import SUBJECT_WORDS, VOWEL_SUBJECTS
@@ -41,6 +41,16 @@ def test_an_answer_is_read_as_it_was_written(answer):
     assert re.fullmatch(grammar(_form(answer)), text)
     assert parse_answer(text, _form(answer)) == answer
     assert parse_answer(f"\n {text} \n", _form(answer)) == answer
+
+
+@given(st.lists(CLAIMS, max_size=5, unique=True), st.integers(0, 200), ANSWERS)
+def test_a_grounded_grammar_has_the_answers_that_say_nothing_else(claims, vowels, answer):
+    pattern = re.compile(grounded_grammar(claims, vowels))
+    own = Answer(2.5, 3, 2, min(vowels, 99), tuple(claims[:3]), tuple(claims[1:4]), (), tuple(claims[-3:]))
+    assert pattern.fullmatch(answer_text(own))
+    assert parse_answer(answer_text(own)) == own
+    fits = _form(answer) == "evidence" and answer.vowels == own.vowels and set(answer.claims) <= set(claims)
+    assert bool(pattern.fullmatch(answer_text(answer))) == fits
 
 
 @given(st.text(), st.sampled_from(FORMS))

@@ -5,7 +5,8 @@ import pytest
 import torch
 
 from auricle.errors import CheckpointError, ConfigError
-from auricle.gsrm.answers import parse_answer
+from auricle.gsrm.answers import check_answer, parse_answer
+from auricle.gsrm.evidence import CheckConfig
 from auricle.gsrm.judge import SHIPPED, GsrmJudge, GsrmOptions, Window, _seed
 from auricle.gsrm.lessons import Record, record_from_line, record_line
 from auricle.gsrm.method import Method, load_method
@@ -84,16 +85,25 @@ def test_a_reader_that_has_learned_nothing_is_contradicted_and_gives_no_number(r
     method = Method(norms=norms)
     tokenizer = make_tokenizer(text for record in records for text in pair(record, method))
     save_judge(tmp_path, new_model(tokenizer, width=32, layers=1, heads=1, seed=0), tokenizer, method)
-    judge = GsrmJudge(GsrmOptions(model=str(tmp_path), samples=4, top_p=1.0, engine=SMALL))
-    texts = judge.answers([judge.reading(judge._findings(judge._split(0, _clip())[0]))], [0])
+    judge = GsrmJudge(GsrmOptions(model=str(tmp_path), samples=4, top_p=1.0, grounded=False, engine=SMALL))
+    findings = judge._findings(judge._split(0, _clip())[0])
+    texts = judge.answers([judge.reading(findings)], [0], [findings])
     verdicts = judge.judge([_clip(), _clip("short", seconds=0.2)])
-    judge.close()
     # Decoding is held to the grammar, so that all it can do wrong is to make things up.
     assert all(not isinstance(parse_answer(text), Failed) for text in texts[0])
     assert isinstance(verdicts[0], Failed)
     assert verdicts[0].reason == "contradicts_evidence"
     assert isinstance(verdicts[1], Failed)
     assert verdicts[1].reason == "metric"
+    # Held to what stands in the features it can claim nothing that is wrong, however little it knows.
+    judge.options = judge.options.model_copy(update={"grounded": True, "samples": 16})
+    (texts,) = judge.answers([judge.reading(findings)], [0], [findings])
+    judge.close()
+    answers = [parse_answer(text) for text in texts]
+    assert sum(len(answer.claims) for answer in answers) > 16
+    exact = CheckConfig(share_tolerance=0.0, decile_tolerance=0, count_tolerance=0.0)
+    assert [check_answer(answer, findings, exact) for answer in answers] == [None] * 16
+    assert {answer.vowels for answer in answers} == {findings.vowels}
 
 
 @pytest.mark.slow
