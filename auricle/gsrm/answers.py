@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from functools import cache
 from typing import Literal
 
-from auricle.gsrm.evidence import SHARES, CheckConfig, Claim, contradictions, count_contradiction
+from auricle.gsrm.evidence import LARGEST_COUNT, SHARES, CheckConfig, Claim, contradictions, count_contradiction
 from auricle.gsrm.features import CLIP_MEASURES
 from auricle.gsrm.findings import SUBJECT_WORDS, VOWEL_SUBJECTS, Findings
 from auricle.judging.verdict import Failed
@@ -29,7 +29,7 @@ NATURALNESS = ("not human", "unnatural", "somewhat unnatural", "mostly natural",
 SOUND = ("ruined", "badly damaged", "damaged", "slightly damaged", "clean")
 """What is said of the voice and of the sound, from 1 to 5."""
 NONE = "none"
-MOST_CLAIMS, MOST_VOWELS = 3, 99
+MOST_CLAIMS = 3
 _SECTIONS = ("sounds", "positive", "issue")
 
 
@@ -65,13 +65,14 @@ def answer_text(answer: Answer) -> str:
 
 @cache
 def grammar(form: Form = "evidence") -> str:
-    """The regular expression of all answers of a form, without anchors, groups that capture, or anything a decoder could not know."""
+    """The regular expression of all answers of a form, without anchors or anything else that a decoder could not know."""
     return _grammar(form, _claim(), "(0|[1-9][0-9]?)")
 
 
 def grounded_grammar(claims: Sequence[Claim], vowels: int) -> str:
-    """The same of answers with evidence that say nothing but these claims, and this number of vowels: for one clip, those that are true."""
-    return _grammar("evidence", _one_of(map(str, claims)) if claims else "", str(min(vowels, MOST_VOWELS)))
+    """The same of answers with evidence that say nothing but these claims, and this number of vowels (or LARGEST_COUNT): for one clip, what
+    is true of it."""
+    return _grammar("evidence", _one_of(map(str, claims)) if claims else "", str(min(vowels, LARGEST_COUNT)))
 
 
 def _grammar(form: Form, claim: str, count: str) -> str:

@@ -16,6 +16,8 @@ from auricle.gsrm.normalisation import FEATURE_WORDS, NO_BIN, SLOPE_WORDS
 
 SHARES: Mapping[str, tuple[float, float]] = {"few": (0.0, 0.25), "some": (0.25, 0.5), "many": (0.5, 0.75), "most": (0.75, 1.0)}
 """The share of vowels that a word stands for; `few` is at least one."""
+LARGEST_COUNT = 99
+"""More vowels than this are told as so many."""
 USUAL_SHARE: Mapping[str, float] = {"lowest": 0.1, "low": 0.15, "usual": 0.5, "high": 0.15, "highest": 0.1}
 """The share of vowels in each bin of ordinary speech, as the percentiles of the bins say."""
 
@@ -89,8 +91,9 @@ def contradiction(claim: Claim, findings: Findings, config: CheckConfig) -> str:
 
 def count_contradiction(vowels: int, findings: Findings, config: CheckConfig) -> str:
     """The same for the number of vowels."""
-    margin = max(1.0, config.count_tolerance * findings.vowels)
-    return "" if abs(vowels - findings.vowels) <= margin else f"{vowels} vowels: measured {findings.vowels}"
+    counted = min(findings.vowels, LARGEST_COUNT)
+    margin = max(1.0, config.count_tolerance * counted)
+    return "" if abs(vowels - counted) <= margin else f"{vowels} vowels: measured {findings.vowels}"
 
 
 def notable(findings: Findings, *, pitch: bool = True) -> list[tuple[float, Claim]]:

@@ -15,10 +15,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, Self
 
 import numpy as np
-from pydantic import Field, NonNegativeFloat, PositiveInt
+from pydantic import Field, NonNegativeFloat, PositiveInt, model_validator
 
 from auricle.config import Config
 from auricle.errors import JudgeError, MetricError
@@ -26,7 +26,7 @@ from auricle.gsrm.answers import grammar, grounded_grammar
 from auricle.gsrm.evidence import CheckConfig, true_claims
 from auricle.gsrm.features import Aligner, FeaturesConfig, measure
 from auricle.gsrm.findings import Findings, findings_of
-from auricle.gsrm.method import FILE, load_method
+from auricle.gsrm.method import FILE, Method, load_method
 from auricle.gsrm.rendering import LISTENING, instructions, rendered
 from auricle.gsrm.samples import verdict_of
 from auricle.judging.engine_options import EngineOptions
@@ -68,7 +68,8 @@ class GsrmOptions(Config):
     """Whether decoding is held to the grammar of answers."""
     grounded: bool = True
     """Whether a model that reads can claim only what stands in the features that it is given: each clip has a grammar of its own then. Else
-    it can claim anything, and what the measurement contradicts does not count. Needs `constrained`."""
+    it can claim anything, and what the measurement contradicts does not count. Needs `constrained`. True evidence says nothing of what
+    the model makes of it: an untrained one quotes as well, and scores by chance. What scores are worth is what the self-check asks."""
     window_s: NonNegativeFloat = 0.0
     """Longest stretch judged at once, in seconds; 0: what the method says."""
     aligner: str = ""
@@ -79,6 +80,12 @@ class GsrmOptions(Config):
     """How exactly evidence has to agree with the measurement."""
     engine: EngineOptions = EngineOptions()
     """The vLLM engine."""
+
+    @model_validator(mode="after")
+    def _can_be_grounded(self) -> Self:
+        if "grounded" in self.model_fields_set and self.grounded and not (self.constrained and self.way == "read"):
+            raise ValueError("grounded = true needs constrained = true and way = 'read': only features that are read can be quoted")
+        return self
 
 
 @dataclass(frozen=True)
@@ -139,7 +146,7 @@ class GsrmJudge(Judge):
         """The conversation in which a text model is given a window's features."""
         method = self.method
         message = {"role": "user", "content": rendered(findings, **method.shown)}
-        return [message] if self._taught else [{"role": "system", "content": instructions(method.form)}, message]
+        return [message] if self._taught else [{"role": "system", "content": instructions(method.form, **method.shown)}, message]
 
     def verdict(self, findings: Findings, texts: Sequence[str]) -> Verdict:
         """What the samples of one window come to."""
@@ -163,15 +170,8 @@ class GsrmJudge(Judge):
     def _messages(self, window: Window, findings: Findings) -> list[dict[str, Any]]:
         if self.options.way == "read":
             return self.reading(findings)
-        question = LISTENING if self._taught or self._own else instructions(self.method.form, way="listen")
+        question = LISTENING if self._taught or self._own else instructions(self.method.form, "listen", **self.method.shown)
         return answer_messages(question, [window.audio], window.sample_rate_hz)
-
-    def _grammar(self, findings: Findings) -> str:
-        method = self.method
-        if not (self.options.grounded and self.options.way == "read" and method.form == "evidence"):
-            return grammar(method.form)
-        claims = true_claims(findings, pitch=method.pitch, measures=method.norms.measures)
-        return grounded_grammar([claim for each in claims for claim in each], findings.vowels)
 
     def _sampling(self, seed: int, findings: Findings) -> "SamplingParams":
         from vllm import SamplingParams
@@ -184,8 +184,18 @@ class GsrmJudge(Judge):
             top_p=options.top_p if options.temperature else 1.0,
             seed=seed if options.temperature else None,
             max_tokens=LONGEST_ANSWER_TOKENS,
-            structured_outputs=StructuredOutputsParams(regex=self._grammar(findings)) if options.constrained else None,
+            structured_outputs=StructuredOutputsParams(regex=decoding_grammar(findings, self.method, self.options))
+            if options.constrained
+            else None,
         )
+
+
+def decoding_grammar(findings: Findings, method: Method, options: GsrmOptions) -> str:
+    """What answers about these findings are held to: any claims, or only those that stand in what is read."""
+    if not (options.grounded and options.way == "read" and method.form == "evidence"):
+        return grammar(method.form)
+    claims = true_claims(findings, pitch=method.pitch, measures=method.norms.measures)
+    return grounded_grammar([claim for each in claims for claim in each], findings.vowels)
 
 
 def _seed(window: Window, messages: Sequence[dict[str, Any]]) -> int:

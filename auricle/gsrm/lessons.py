@@ -18,8 +18,8 @@ from jaxtyping import Float32
 
 from auricle.errors import MetricError
 from auricle.gsrm.activity import Stretch
-from auricle.gsrm.answers import MOST_CLAIMS, MOST_VOWELS, Answer, Form
-from auricle.gsrm.evidence import Claim, clip_claim, notable, ordinary, vowel_claim
+from auricle.gsrm.answers import MOST_CLAIMS, Answer, Form
+from auricle.gsrm.evidence import LARGEST_COUNT, Claim, clip_claim, notable, ordinary, vowel_claim
 from auricle.gsrm.features import Measured, measure
 from auricle.gsrm.findings import VOICE, Findings
 from auricle.gsrm.flaws import SUBJECTS, Flaw, spoil
@@ -123,7 +123,7 @@ def true_answer(
         score,
         naturalness,
         sound,
-        min(findings.vowels, MOST_VOWELS),
+        min(findings.vowels, LARGEST_COUNT),
         context,
         tuple(sounds),
         tuple(positive[:2]),

@@ -13,15 +13,20 @@ from auricle.gsrm.normalisation import FEATURE_WORDS, NO_BIN
 
 NOT_MEASURED = "none"
 
-_EVIDENCE = """Your whole answer has six lines, in this form and in these words (at most three claims a line, or `none`):
-context: 11 vowels; pitch 110-160 Hz in most vowels; rate high
+_ANSWER = """Your whole answer has six lines, in this form and in these words (at most three claims a line, or `none`):
+"""
+_WITH_PITCH = """context: 11 vowels; pitch 110-160 Hz in most vowels; rate high
 sounds: noise highest
 positive: pitch slope level in many vowels; melody usual
 issue: clarity lowest; voice missing in some vowels; duration highest in few vowels
 """
+_WITHOUT_PITCH = """context: 11 vowels; rate high
+sounds: noise highest
+positive: intensity usual in many vowels; rhythm usual
+issue: clarity lowest; duration highest in few vowels
+"""
 _JUDGEMENT = "judgement: the voice is mostly natural; the sound is badly damaged\n"
-_EXAMPLES: dict[Form, str] = {
-    "evidence": _EVIDENCE + _JUDGEMENT + "score: 1.8",
+_SHORTER: dict[Form, str] = {
     "judgement": f"Answer in two lines of this form:\n{_JUDGEMENT}score: 1.8",
     "score": "Answer in one line of this form:\nscore: 1.8",
 }
@@ -49,33 +54,65 @@ def rendered(findings: Findings, *, pitch: bool = True, most_vowels: int = 40, m
     return "\n".join(lines)
 
 
-_MEASURES = """noise is the level between words; clarity the ratio of harmonics to noise; brightness the share of high frequencies;
-depth and crispness how far low and high bands rise and fall; flutter how they jump; rate the vowels a second; melody, dynamics and rhythm
-the spread of pitch, intensity and duration over the vowels; flatness how long the wave stays at its top; holes the gaps within speech;
-jumps the steepest rise of level; hiss how noise-like high frequencies are in speech; grain the same of low ones between words; voids the
-empty part of the spectrogram"""
-_FEATURES = f"""You are given acoustic features that were measured of it. The first line counts; the second gives each measure
-a word and its decile, 0 (least) to 9 (most), among ordinary and damaged speech: {_MEASURES}.
-Then each feature has a line with the share of vowels that is in each of its bins, and each vowel has a line: its pitch in Hz, its slope
-(falling, level, rising), and lowest, low, usual, high or highest for the other features, for this speaker and this kind of vowel;
-"{NOT_MEASURED}": no voice was found. Quote only what the lines show."""
-_SOUND = f"""Listen to it. Evidence is about the vowels (pitch, pitch variation, pitch slope, intensity, intensity variation, duration;
-lowest, low, usual, high or highest for this speaker; falling, level or rising slopes) and about the clip: {_MEASURES}.
-It is checked against measurements: claim only what you hear."""
-
+_MEANINGS = {
+    "noise": "the level between words",
+    "clarity": "the ratio of harmonics to noise",
+    "brightness": "the share of high frequencies",
+    "depth": "how far low bands rise and fall",
+    "crispness": "how far high bands rise and fall",
+    "flutter": "how bands jump",
+    "rate": "the vowels a second",
+    "melody": "the spread of pitch over the vowels",
+    "dynamics": "the spread of intensity over the vowels",
+    "rhythm": "the spread of duration over the vowels",
+    "flatness": "how long the wave stays at its top",
+    "holes": "the gaps within speech",
+    "jumps": "the steepest rise of level",
+    "hiss": "how noise-like high frequencies are in speech",
+    "grain": "how noise-like low frequencies are between words",
+    "voids": "the empty part of the spectrogram",
+}
 LISTENING = "Listen to this speech. Write down your evidence, then judge it."
 """What our own listeners are asked."""
 
 
-def instructions(form: Form, way: Literal["read", "listen"] = "read") -> str:
-    """What a general language model has to know to answer; our own has learned it."""
-    given = _FEATURES if way == "read" else _SOUND
+def instructions(
+    form: Form,
+    way: Literal["read", "listen"] = "read",
+    *,
+    pitch: bool = True,
+    most_vowels: int = 40,
+    measures: Sequence[str] = CLIP_MEASURES,
+) -> str:
+    """What a general language model has to know to answer; our own has learned it. pitch, most_vowels, measures: as in `rendered`."""
+    known = "; ".join(f"{name} is {_MEANINGS[name]}" for name in measures if pitch or name not in PITCH_SUBJECTS)
+    if way == "read":
+        given = f"""You are given acoustic features that were measured of it. The first line counts; the second gives each measure
+a word and its decile, 0 (least) to 9 (most), among ordinary and damaged speech: {known}.
+Then each feature of the vowels has a line with the share of vowels that is in each of its bins{_each_vowel(pitch) if most_vowels else ""}.
+Quote only what the lines show."""
+    else:
+        features = [name for name in VOWEL_FEATURES if pitch or name not in PITCH_SUBJECTS]
+        slopes = "; falling, level or rising slopes" if pitch else ""
+        given = f"""Listen to it. Evidence is about the vowels ({", ".join(features)}; lowest, low, usual, high or highest for this
+speaker{slopes}) and about the clip: {known}.
+It is checked against measurements: claim only what you hear."""
+    evidence = _ANSWER + (_WITH_PITCH if pitch else _WITHOUT_PITCH) + _JUDGEMENT + "score: 1.8"
     return f"""You judge how good a recording of speech sounds.
 {given}
 Evidence is the context, sounds other than speech, what is positive, and what is an issue; few, some, many and most vowels mean up to 25,
 50, 75 and 100 %. The voice is {", ".join(NATURALNESS)}; the sound is {", ".join(SOUND)}.
 The score goes from 1.0 (bad) to 5.0 (excellent).
-{_EXAMPLES[form]}"""
+{_SHORTER.get(form, evidence)}"""
+
+
+def _each_vowel(pitch: bool) -> str:
+    words = "lowest, low, usual, high or highest"
+    if not pitch:
+        return f",\nand each vowel has a line: {words}, for this speaker and this kind of vowel"
+    return f""",
+and each vowel has a line: its pitch in Hz, its slope (falling, level, rising), and {words} for the other features, for
+this speaker and this kind of vowel; "{NOT_MEASURED}": no voice was found"""
 
 
 def _graded(findings: Findings, measure: str) -> str:

@@ -46,6 +46,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--free", action="store_true", help="let a reader claim what it likes: how often is it contradicted then?")
     parser.add_argument("--processes", type=int, default=2, help="processes that make records")
     arguments = parser.parse_args(argv)
+    if arguments.free and arguments.way != "read":
+        parser.error("--free is for --way read: a listener claims what it likes in any case")
     data = DatasetConfig(
         speech=tuple(arguments.speech), noise=tuple(arguments.noise), clips=arguments.clips, held_out_clips=arguments.held_out
     )

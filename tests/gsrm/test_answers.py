@@ -1,16 +1,21 @@
 """The answers' grammar and parser: every text is an answer or Failed, and no number comes from anywhere but the score's line."""
 
 import re
+from dataclasses import replace
 
+import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from pydantic import ValidationError
 
 from auricle.gsrm.answers import Answer, answer_text, check_answer, grammar, grounded_grammar, parse_answer
-from auricle.gsrm.evidence import SHARES, CheckConfig, Claim, clip_claim, contradiction, notable, ordinary, vowel_claim
+from auricle.gsrm.evidence import LARGEST_COUNT, SHARES, CheckConfig, Claim, clip_claim, contradiction, notable, ordinary, vowel_claim
 from auricle.gsrm.features import CLIP_MEASURES
 from auricle.gsrm.findings import SUBJECT_WORDS, VOWEL_SUBJECTS
+from auricle.gsrm.judge import GsrmOptions, decoding_grammar
 from auricle.gsrm.lessons import Record, true_answer
+from auricle.gsrm.method import Method
 from auricle.gsrm.rendering import instructions, rendered
 from auricle.judging.verdict import Failed
 
@@ -43,14 +48,52 @@ def test_an_answer_is_read_as_it_was_written(answer):
     assert parse_answer(f"\n {text} \n", _form(answer)) == answer
 
 
-@given(st.lists(CLAIMS, max_size=5, unique=True), st.integers(0, 200), ANSWERS)
-def test_a_grounded_grammar_has_the_answers_that_say_nothing_else(claims, vowels, answer):
-    pattern = re.compile(grounded_grammar(claims, vowels))
-    own = Answer(2.5, 3, 2, min(vowels, 99), tuple(claims[:3]), tuple(claims[1:4]), (), tuple(claims[-3:]))
+@given(st.lists(CLAIMS, max_size=6, unique=True), st.integers(0, 200), st.integers(0, 3))
+def test_a_grounded_grammar_has_the_answers_that_say_nothing_else(claims, vowels, place):
+    pattern = re.compile(grounded_grammar(claims[1:], vowels))
+    own = Answer(2.5, 3, 2, min(vowels, LARGEST_COUNT), tuple(claims[1:4]), tuple(claims[2:5]), (), tuple(claims[4:]))
     assert pattern.fullmatch(answer_text(own))
     assert parse_answer(answer_text(own)) == own
-    fits = _form(answer) == "evidence" and answer.vowels == own.vowels and set(answer.claims) <= set(claims)
-    assert bool(pattern.fullmatch(answer_text(answer))) == fits
+    assert not pattern.fullmatch(answer_text(replace(own, vowels=own.vowels - 1 if own.vowels else 1)))
+    for stranger in claims[:1]:
+        section = ("context", "sounds", "positive", "issue")[place]
+        assert not pattern.fullmatch(answer_text(replace(own, **{section: (stranger,)})))
+
+
+@pytest.mark.parametrize("pitch", [True, False])
+@pytest.mark.parametrize("measures", [CLIP_MEASURES, CLIP_MEASURES[:10]])
+def test_a_clips_grammar_has_the_claims_that_stand_in_its_rendering_and_no_others(findings, norms, pitch, measures):
+    method = Method(norms=norms.model_copy(update={"measures": measures}), pitch=pitch, most_vowels=0)
+    for found in findings[:20]:
+        pattern = re.compile(decoding_grammar(found, method, GsrmOptions()))
+        head, *lines = rendered(found, **method.shown).split("\n")
+        quoted = [re.sub(r" \d$", "", part) for line in lines for part in line.split("; ") if not part.endswith(" none")]
+        said = [
+            f"{subject} {word}{share}"
+            for subject, words in SUBJECT_WORDS.items()
+            for word in words
+            for share in ([""] if subject in CLIP_MEASURES else [f" in {name} vowels" for name in SHARES])
+        ]
+        empty = answer_text(Answer(2.5, 3, 2, found.vowels))
+        fits = [claim for claim in said if pattern.fullmatch(empty.replace("issue: none", f"issue: {claim}"))]
+        assert sorted(fits) == sorted(quoted)
+        assert f"{found.vowels} vowels" in head
+
+
+def test_more_vowels_than_can_be_told_contradict_nothing(findings):
+    many = replace(findings[0], bins=np.repeat(findings[0].bins, 130, axis=0))
+    assert many.vowels > 110
+    answer = true_answer(Record(None, 2.2, 4.4, (), "", None), many)  # type: ignore[arg-type]
+    assert answer.vowels == LARGEST_COUNT
+    assert check_answer(answer, many, CHECK) is None
+    assert isinstance(check_answer(replace(answer, vowels=80), many, CHECK), Failed)
+
+
+@pytest.mark.parametrize("options", [{"constrained": False}, {"way": "listen"}])
+def test_what_cannot_be_grounded_says_so(options):
+    GsrmOptions(**options)
+    with pytest.raises(ValidationError, match="grounded = true needs"):
+        GsrmOptions(grounded=True, **options)
 
 
 @given(st.text(), st.sampled_from(FORMS))
@@ -129,9 +172,17 @@ def test_true_answers_parse_in_every_form_and_need_no_pitch(findings):
 def test_the_example_in_the_instructions_is_an_answer():
     for form in FORMS:
         told = instructions(form)
+        assert all(f"{name} is " in told for name in CLIP_MEASURES)
         start = told.rindex({"evidence": "context:", "judgement": "judgement:", "score": "score:"}[form])
         assert isinstance(parse_answer(told[start:], form), Answer)
-    assert "listen" in instructions("evidence", way="listen").lower()
+    assert "listen" in instructions("evidence", "listen").lower()
+
+
+@pytest.mark.parametrize("way", ["read", "listen"])
+def test_without_pitch_nobody_is_told_to_speak_of_it(way):
+    told = instructions("evidence", way, pitch=False, most_vowels=0)
+    assert not re.search("pitch|melody|slope|Hz|voice missing", told)
+    assert isinstance(parse_answer(told[told.rindex("context:") :]), Answer)
 
 
 def test_a_rendering_names_every_vowel_up_to_its_limit(findings):
