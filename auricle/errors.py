@@ -1,8 +1,20 @@
 """Every error that Auricle raises on purpose. Each message says what, where, which value, and the cure."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 
 class AuricleError(Exception):
     """Base of all of Auricle's errors; the command line prints these without a traceback."""
+
+
+@contextmanager
+def told_in_a_line(program: str) -> Iterator[None]:
+    """For a program's `main`: Auricle's own errors end it with one line and exit status 1."""
+    try:
+        yield
+    except AuricleError as error:
+        raise SystemExit(f"{program}: {error}") from None
 
 
 class ConfigError(AuricleError):

@@ -23,6 +23,7 @@ from scipy.stats import spearmanr
 from auricle.enhancers.assets import default_enhancer
 from auricle.enhancers.checkpoint import load_enhancer
 from auricle.enhancers.chunks import ChunkConfig
+from auricle.errors import told_in_a_line
 from auricle.judging.local import LocalPanel
 from auricle.metrics.intervals import mean_interval
 from auricle.metrics.intrusive import pesq_wb
@@ -36,6 +37,7 @@ Audio = Float32[np.ndarray, " samples"]
 Scores = Float[np.ndarray, "scenes candidates"]
 
 
+@told_in_a_line("python -m benchmarks.best_of")
 def main(argv: Sequence[str] | None = None) -> int:
     """Entry point; see the module's text."""
     formatter = argparse.RawDescriptionHelpFormatter

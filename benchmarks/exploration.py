@@ -34,6 +34,7 @@ from actors.policy import FRAMES, LOGITS, MIX, EnhancementPolicy
 from auricle.config import build, parse_assignments
 from auricle.enhancers.assets import default_enhancer
 from auricle.enhancers.exploration import ExplorationConfig
+from auricle.errors import told_in_a_line
 from auricle.judging.local import LocalPanel
 from auricle.judging.panel import PanelConfig
 from auricle.scenes.layouts import list_scenes
@@ -51,6 +52,7 @@ WAYS = ("bands=8,knot_s=0.4", "bands=4,knot_s=1.0", "sigma=0.3")
 Sums = Float[np.ndarray, "scenes sums"]
 
 
+@told_in_a_line("python -m benchmarks.exploration")
 def main(argv: Sequence[str] | None = None) -> int:
     """Entry point; see the module's text."""
     formatter = argparse.RawDescriptionHelpFormatter

@@ -17,12 +17,14 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import Float
 
+from auricle.errors import CheckpointError, told_in_a_line
 from auricle.gsrm.corpus import records
 from auricle.gsrm.features import CLIP_MEASURES
 from auricle.gsrm.findings import PITCH_SUBJECTS, SUBJECT_WORDS, VOWEL_SUBJECTS, Findings, findings_of
 from auricle.gsrm.heard import loud_take
 from auricle.gsrm.judge import GsrmJudge, GsrmOptions
 from auricle.gsrm.lessons import Record
+from auricle.gsrm.method import FILE
 from auricle.gsrm.rendering import LISTENING
 from auricle.gsrm.samples import judged
 from auricle.judging.verdict import Failed, Scored
@@ -32,22 +34,29 @@ from auricle.metrics.agreement import mean_absolute_error, pearson, spearman
 from auricle.metrics.intervals import statistic_interval
 
 
+@told_in_a_line("python -m auricle.gsrm.report")
 def main(argv: Sequence[str] | None = None) -> int:
     """Print the report as JSON."""
     parser = argparse.ArgumentParser(prog="python -m auricle.gsrm.report", description=__doc__.splitlines()[0])
-    parser.add_argument("checkpoint", type=Path, help="folder of a checkpoint that auricle.gsrm.train wrote")
+    parser.add_argument(
+        "checkpoint", type=Path, help="folder with a gsrm.json: of auricle.gsrm.train, or the listener of auricle calibrate"
+    )
     parser.add_argument("--speech", type=Path, nargs="*", default=[], help="folders of clean speech, as in training")
     parser.add_argument("--noise", type=Path, nargs="*", default=[], help="folders of recorded noise, as in training")
     parser.add_argument("--cache", type=Path, default=Path("corpus/gsrm"), help="where records are kept")
     parser.add_argument("--held-out", type=int, default=200, help="held-out clips (default: 200)")
     parser.add_argument("--clips", type=int, default=0, help="training clips for the regression beside it; 0: leave it out")
-    parser.add_argument("--samples", type=int, default=16, help="K (default: 16)")
+    parser.add_argument("--samples", type=int, default=16, help="answers drawn of each clip, K (default: 16)")
     parser.add_argument("--way", choices=("read", "listen"), default="read", help="whether it reads features or hears the clips")
     parser.add_argument("--free", action="store_true", help="let a reader claim what it likes: how often is it contradicted then?")
     parser.add_argument("--processes", type=int, default=2, help="processes that make records")
     arguments = parser.parse_args(argv)
     if arguments.free and arguments.way != "read":
         parser.error("--free is for --way read: a listener claims what it likes in any case")
+    if not (arguments.checkpoint / FILE).is_file():
+        raise CheckpointError(
+            f"{arguments.checkpoint}: no {FILE} there; `python -m auricle.gsrm.train` or `auricle calibrate` makes a judge"
+        )
     data = DatasetConfig(
         speech=tuple(arguments.speech), noise=tuple(arguments.noise), clips=arguments.clips, held_out_clips=arguments.held_out
     )

@@ -25,7 +25,8 @@ def judged(text: str, form: Form, findings: Findings, check: CheckConfig) -> Ans
 
 
 def verdict_of(texts: Sequence[str], form: Form, findings: Findings, check: CheckConfig, least_share: float) -> Verdict:
-    """The verdict of all samples of one clip. The words are those of the sample whose score is nearest to the mean.
+    """The verdict of all samples of one clip. The words are those of the sample whose score, and then grades, are nearest to the
+    means.
 
     dimensions: spread (standard deviation of the scores), lower (mean minus spread), samples (how many count), contradicted and unparsed
     (shares of all samples), claims (mean number of claims), and naturalness and sound, 1-5, where answers tell them.
@@ -39,7 +40,6 @@ def verdict_of(texts: Sequence[str], form: Form, findings: Findings, check: Chec
         return Failed(commonest, f"{len(answers)} of {len(texts)} samples hold (at least {least_share:.0%} wanted); for example: {example}")
     scores = np.array([answer.score for answer in answers])
     mean, spread = float(scores.mean()), float(scores.std())
-    nearest = answers[int(np.abs(scores - mean).argmin())]
     share = {reason: count / len(texts) for reason, count in Counter(fault.reason for fault in faults).items()}
     dimensions = {
         "spread": spread,
@@ -53,4 +53,9 @@ def verdict_of(texts: Sequence[str], form: Form, findings: Findings, check: Chec
         told = [value for answer in answers if (value := getattr(answer, name)) is not None]
         if told:
             dimensions[name] = float(np.mean(told))
-    return Scored(mean, answer_text(nearest), dimensions)
+
+    def apart(answer: Answer) -> tuple[float, float]:
+        grades = ((answer.naturalness, "naturalness"), (answer.sound, "sound"))
+        return abs(answer.score - mean), sum(abs(grade - dimensions[name]) for grade, name in grades if grade is not None)
+
+    return Scored(mean, answer_text(min(answers, key=apart)), dimensions)

@@ -21,6 +21,7 @@ import torch
 from torch import Tensor, nn
 from transformers import LlamaForCausalLM, PreTrainedTokenizerFast
 
+from auricle.errors import told_in_a_line
 from auricle.gsrm.answers import Answer, answer_text
 from auricle.gsrm.corpus import records
 from auricle.gsrm.drills import drills
@@ -51,6 +52,7 @@ class Recipe:
     seed: int = 0
 
 
+@told_in_a_line("python -m auricle.gsrm.train")
 def main(argv: Sequence[str] | None = None) -> int:
     """Make or read the records, train, write the checkpoint."""
     parser = argparse.ArgumentParser(prog="python -m auricle.gsrm.train", description=__doc__.splitlines()[0])

@@ -10,6 +10,7 @@ from auricle.gsrm.evidence import CheckConfig
 from auricle.gsrm.judge import SHIPPED, GsrmJudge, GsrmOptions, Window, _seed
 from auricle.gsrm.lessons import Record, record_from_line, record_line
 from auricle.gsrm.method import Method, load_method
+from auricle.gsrm.report import main
 from auricle.gsrm.text_model import answer_states, lesson_tokens, make_tokenizer, new_model, save_judge
 from auricle.gsrm.train import Recipe, pair, train
 from auricle.judging.engine_options import EngineOptions
@@ -78,6 +79,11 @@ def test_options_are_strict_and_a_missing_checkpoint_says_how_to_make_one(tmp_pa
         check_options("gsrm", {"sample": 4})
     with pytest.raises(CheckpointError, match=r"auricle\.gsrm\.train"):
         GsrmJudge(GsrmOptions(model=str(tmp_path), method=str(tmp_path)))
+
+
+def test_a_report_of_nothing_says_so_before_an_engine_starts(tmp_path):
+    with pytest.raises(SystemExit, match=r"auricle\.gsrm\.report: .*no gsrm\.json there"):
+        main([str(tmp_path)])
 
 
 @pytest.mark.slow

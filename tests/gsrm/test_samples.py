@@ -29,6 +29,12 @@ def test_the_score_is_the_mean_and_the_spread_its_uncertainty(findings):
     assert verdict.rationale.endswith("score: 3.0")
 
 
+def test_of_equal_scores_the_words_are_those_whose_grades_are_the_commonest(findings):
+    verdict = _verdict([_text(1.0, findings[0], sound=grade) for grade in (1, 3, 3, 3)], findings[0])
+    assert isinstance(verdict, Scored)
+    assert "the sound is damaged" in verdict.rationale
+
+
 def test_samples_that_do_not_hold_do_not_count(findings):
     found = findings[0]
     wrong = Claim("noise", "highest" if found.decile("noise") < 5 else "lowest")
