@@ -62,7 +62,7 @@ RECIPES = {
             "--held-out build/listener-data/held-out-*/labels.jsonl",
         )
     ),
-    "gsrm": Recipe(("python -m auricle.gsrm.train --output runs/gsrm --cache build/gsrm-data",), Path("runs/gsrm")),
+    "gsrm": Recipe(("python -m auricle.gsrm.train --output runs/gsrm --cache build/gsrm-data --clips 8000 --seed 1",), Path("runs/gsrm")),
 }
 RECORDED = ("listener", "gsrm")
 """What hears the recordings of --speech and --noise."""

@@ -5,6 +5,7 @@ transformers and in vLLM -> the report on speakers and noises that training neve
 """
 
 import argparse
+import json
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import get_args
@@ -18,10 +19,12 @@ from auricle.errors import ConfigError
 from auricle.gsrm.heard import prepare_heard
 from auricle.gsrm.judge import SHIPPED as GSRM
 from auricle.gsrm.method import load_method
+from auricle.gsrm.report import held_out_report as evidence_report
+from auricle.gsrm.report import report_text as evidence_text
 from auricle.listeners.aspects import agreement_with_labels, agreement_with_ratings, aspects_text, save_aspects
 from auricle.listeners.calibration import CalibrateConfig, CourseName
 from auricle.listeners.checkpoint import Listener, load_listener
-from auricle.listeners.dataset import prepare_folder, read_set
+from auricle.listeners.dataset import ClipSet, prepare_folder, read_set
 from auricle.listeners.enhanced_clips import prepare_enhanced, whole_scenes
 from auricle.listeners.rated_clips import prepare_rated, rated_clips
 from auricle.listeners.report import report_on, report_text, save_report
@@ -42,6 +45,8 @@ EXAMPLES = [
     "auricle calibrate --tasks evidence --set calibrate.start=auricle/assets/listener --set calibrate.output=runs/reasons",
     "auricle calibrate --set calibrate.listener.text_model=meta-llama/Llama-3.2-1B --set calibrate.trainable.decoder=lora",
 ]
+EVIDENCE_CLIPS, EVIDENCE_SAMPLES = 100, 8
+"""Held-out clips that are asked for evidence, and answers of each (K)."""
 _TASKS_HELP = f"what is taught, in equal shares: {', '.join(get_args(CourseName))} (short for calibrate.courses)"
 
 
@@ -60,24 +65,54 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _calibrate(arguments: argparse.Namespace, settings: Settings) -> None:
     config = _resolved(arguments, settings.calibrate)
     console = Console(stderr=True)
-    held_out = read_set(_clips(config, "held-out", console))
+    # A checkpoint that is only reported on is asked for all that listeners are asked, unless --tasks says what.
+    reported = "calibration" in config.courses or bool(arguments.report_only and not arguments.tasks)
+    held_out = read_set(_clips(config, "held-out", console)) if reported or "dimensions" in config.courses else None
     if arguments.report_only:
         listener = load_listener(arguments.report_only)
     else:
         listener = _trained(settings.model_copy(update={"calibrate": config}), console)
+    if reported:
+        assert held_out
+        _report(config, listener, held_out, console)
+    else:
+        told = ", ".join(config.courses)
+        console.print(f"no report on scores, words and spans: the course calibration teaches them, and what was taught is {told}")
+    if "dimensions" in config.courses:
+        assert held_out
+        tables = {"clips damaged in known ways": agreement_with_labels(listener, held_out)}
+        if config.rated:
+            tables["rated by people"] = agreement_with_ratings(listener, rated_clips(config.rated, "held-out", config.data.seed))
+        save_aspects(tables, config.output)
+        Console().print(Markdown(aspects_text(tables)))
+    if "evidence" in config.courses:
+        _report_evidence(config, arguments.report_only or config.output / LISTENER, console)
+
+
+def _report(config: CalibrateConfig, listener: Listener, held_out: ClipSet, console: Console) -> None:
+    """What the course `calibration` teaches."""
     console.print("measuring on held-out speakers and noises ...")
     data = config.data
     sources = find_sources("held-out", data.speech, data.noise, synthetic_share=data.synthetic_share, seed=data.seed)
     report = report_on(listener, held_out, sources, config.ratings, probe_clips=config.probe_clips)
     save_report(report, config.output)
     Console().print(Markdown(report_text(report)))
-    if "dimensions" in config.courses:
-        tables = {"clips damaged in known ways": agreement_with_labels(listener, held_out)}
-        if config.rated:
-            tables["rated by people"] = agreement_with_ratings(listener, rated_clips(config.rated, "held-out", data.seed))
-        save_aspects(tables, config.output)
-        Console().print(Markdown(aspects_text(tables)))
     console.print(f"report: {config.output / 'report.md'}")
+
+
+def _report_evidence(config: CalibrateConfig, checkpoint: Path, console: Console) -> None:
+    """What the course `evidence` teaches, as the judge `gsrm` asks for it: in vLLM, the evidence checked against the measurement."""
+    from auricle.gsrm.judge import GsrmJudge, GsrmOptions
+
+    data = config.data.model_copy(update={"held_out_clips": min(EVIDENCE_CLIPS, config.data.held_out_clips)})
+    console.print(f"asking for evidence and scores of {data.held_out_clips} held-out clips ...")
+    judge = GsrmJudge(GsrmOptions(model=str(checkpoint), samples=EVIDENCE_SAMPLES, way="listen"))
+    _, report = evidence_report(judge, data, config.cache, processes=config.processes)
+    judge.close()
+    config.output.mkdir(parents=True, exist_ok=True)
+    (config.output / "evidence.json").write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")
+    Console().print(Markdown(evidence_text(report)))
+    console.print(f"report: {config.output / 'evidence.json'}")
 
 
 def _resolved(arguments: argparse.Namespace, config: CalibrateConfig) -> CalibrateConfig:

@@ -15,6 +15,7 @@ from typing import NoReturn
 
 from auricle.config import build, merge, parse_assignments, read_toml, to_toml
 from auricle.errors import AuricleError, ConfigError
+from auricle.judging.placement import check_judges
 from pipelines.deadlines import check_deadlines
 from pipelines.settings import Settings
 
@@ -35,7 +36,7 @@ def verb_parser(verb: str, description: str, examples: Sequence[str]) -> argpars
     group.add_argument(
         "--set", dest="assignments", action="append", default=[], metavar="A.B=VALUE", help="override one key; may be repeated"
     )
-    group.add_argument("--dry-run", action="store_true", help="print the resolved configuration as TOML and stop")
+    group.add_argument("--dry-run", action="store_true", help="check the configuration, print it as TOML and stop")
     return parser
 
 
@@ -70,6 +71,8 @@ def run_verb(
             check_deadlines(settings)
         if arguments.dry_run:
             settings = _settings_of(resumed, arguments.assignments) if resumed else settings
+            if not settings.panel.app:  # the judges of a panel that is up are its own affair
+                check_judges(settings.panel)
             sys.stdout.write(to_toml(settings))
             return EXIT_OK
         return story(arguments, settings) or EXIT_OK

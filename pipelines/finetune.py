@@ -43,7 +43,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def story(arguments: argparse.Namespace, settings: Settings) -> int:
-    """The job from beginning to end. Ray and torch are imported only now: `--help` and `--dry-run` do not need them."""
+    """The job from beginning to end. Ray and DeepSpeed are imported only now: `--help` and `--dry-run` do not need them."""
     from auricle.enhancers.assets import default_enhancer
     from auricle.enhancers.checkpoint import load_enhancer
     from auricle.judging.placement import check_judges

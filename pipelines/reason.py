@@ -32,7 +32,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def story(arguments: argparse.Namespace, settings: Settings) -> int:
-    """The job from beginning to end. Ray and torch are imported only now: `--help` and `--dry-run` do not need them."""
+    """The job from beginning to end. Ray and DeepSpeed are imported only now: `--help` and `--dry-run` do not need them."""
     from pipelines.reason_recipe import find_clips
     from pipelines.run_folder import RunFolder
 

@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 import ray
 
+from auricle.gsrm.report import main as gsrm_report
 from auricle.listeners.assets import default_listener
 from pipelines.calibrate import main
 
@@ -47,6 +48,25 @@ def test_training_goes_on_from_the_shipped_listener_with_aspects_and_tasks(tmp_p
     assert "| naturalness | 10 | 100 % |" in text
     lines = (tmp_path / "run" / "metrics.jsonl").read_text(encoding="utf-8").splitlines()
     assert json.loads(lines[-1])["step"] == 2
+
+
+@pytest.mark.slow
+def test_a_listener_taught_evidence_alone_is_asked_for_evidence(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    ray.shutdown()  # the verb starts its own; the session's comes back with its next user
+    places = ["--set", f"calibrate.output={tmp_path / 'run'}", "--set", f"calibrate.cache={tmp_path / 'cache'}"]
+    assert main([*SMALL, *places, "--set", f"calibrate.start={default_listener()}", "--tasks", "evidence"]) == 0
+    told = capsys.readouterr()
+    assert "no report on scores, words and spans" in " ".join(told.err.split())
+    assert "samples that the measurement contradicts" in told.out
+    report = json.loads((tmp_path / "run" / "evidence.json").read_text(encoding="utf-8"))
+    assert report["clips"] == 10
+    assert 0.0 <= report["samples_contradicted"] <= 1.0
+    # The same by the command of its own that the README names.
+    listener = str(tmp_path / "run" / "listener")
+    assert gsrm_report([listener, "--way", "listen", "--held-out", "10", "--samples", "8", "--cache", str(tmp_path / "cache")]) == 0
+    again = json.loads(capsys.readouterr().out)
+    assert again["clips"] == 10
+    assert again["samples_unparsable"] == report["samples_unparsable"]
 
 
 def test_what_cannot_work_is_said_in_one_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

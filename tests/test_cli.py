@@ -61,6 +61,15 @@ def test_misspelt_key_is_one_line_with_the_cure(command: list[str], capsys: pyte
     assert "did you mean 'seed'?" in error
 
 
+def test_dry_run_checks_the_judges_options(capsys: pytest.CaptureFixture[str]) -> None:
+    judges = 'panel.judges=[{name="gsrm", options={sampels=4}}]'
+    assert cli.main(["finetune", "--dry-run", "--set", judges]) == 1
+    error = capsys.readouterr().err
+    assert error.count("\n") == 1
+    assert "judge 'gsrm'" in error
+    assert "did you mean 'samples'?" in error
+
+
 def test_usage_lists_every_verb(capsys: pytest.CaptureFixture[str]) -> None:
     assert cli.main([]) == 0
     text = capsys.readouterr().out

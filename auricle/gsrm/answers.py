@@ -48,8 +48,8 @@ class Answer:
 
     @property
     def claims(self) -> tuple[Claim, ...]:
-        """All evidence."""
-        return self.context + self.sounds + self.positive + self.issue
+        """All evidence, each claim once however often it is made."""
+        return tuple(dict.fromkeys(self.context + self.sounds + self.positive + self.issue))
 
 
 def answer_text(answer: Answer) -> str:

@@ -43,13 +43,13 @@ def main(argv: Sequence[str] | None = None) -> int:
     )
     parser.add_argument("--speech", type=Path, nargs="*", default=[], help="folders of clean speech, as in training")
     parser.add_argument("--noise", type=Path, nargs="*", default=[], help="folders of recorded noise, as in training")
-    parser.add_argument("--cache", type=Path, default=Path("corpus/gsrm"), help="where records are kept")
+    parser.add_argument("--cache", type=Path, default=Path("corpus/gsrm"), help="where records are kept (default: corpus/gsrm)")
     parser.add_argument("--held-out", type=int, default=200, help="held-out clips (default: 200)")
-    parser.add_argument("--clips", type=int, default=0, help="training clips for the regression beside it; 0: leave it out")
+    parser.add_argument("--clips", type=int, default=0, help="training clips for the regression beside it (default: 0, leave it out)")
     parser.add_argument("--samples", type=int, default=16, help="answers drawn of each clip, K (default: 16)")
-    parser.add_argument("--way", choices=("read", "listen"), default="read", help="whether it reads features or hears the clips")
+    parser.add_argument("--way", choices=("read", "listen"), default="read", help="whether it reads features (default) or hears the clips")
     parser.add_argument("--free", action="store_true", help="let a reader claim what it likes: how often is it contradicted then?")
-    parser.add_argument("--processes", type=int, default=2, help="processes that make records")
+    parser.add_argument("--processes", type=int, default=2, help="processes that make records (default: 2)")
     arguments = parser.parse_args(argv)
     if arguments.free and arguments.way != "read":
         parser.error("--free is for --way read: a listener claims what it likes in any case")
@@ -60,15 +60,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     data = DatasetConfig(
         speech=tuple(arguments.speech), noise=tuple(arguments.noise), clips=arguments.clips, held_out_clips=arguments.held_out
     )
-    options = GsrmOptions(model=str(arguments.checkpoint), samples=arguments.samples, way=arguments.way, grounded=not arguments.free)
-    judge = GsrmJudge(options)
-    sounds: list[np.ndarray] | None = None
-    if arguments.way == "listen":
-        takes = [loud_take(data, "held-out", index) for index in range(arguments.held_out)]
-        held_out, sounds = [take.record for take in takes], [take.audio for take in takes]
-    else:
-        held_out = records(data, "held-out", arguments.cache, processes=arguments.processes)
-    report = report_on(judge, held_out, sounds, data.sample_rate_hz)
+    free = {"grounded": False} if arguments.free else {}
+    judge = GsrmJudge(GsrmOptions(model=str(arguments.checkpoint), samples=arguments.samples, way=arguments.way, **free))
+    held_out, report = held_out_report(judge, data, arguments.cache, processes=arguments.processes)
     judge.close()
     if arguments.clips:
         learned = records(data, "train", arguments.cache, processes=arguments.processes)
@@ -77,6 +71,32 @@ def main(argv: Sequence[str] | None = None) -> int:
         report["direct_regression"] = _agreement(guess, [one.score for one in held_out])
     print(json.dumps(report, indent=1))
     return 0
+
+
+def held_out_report(judge: GsrmJudge, data: DatasetConfig, cache: Path, *, processes: int) -> tuple[list[Record], dict]:
+    """The `data.held_out_clips` that are held out, read from the cache or made (where a judge listens: always made), and all figures."""
+    if judge.options.way == "read":
+        held_out = records(data, "held-out", cache, processes=processes)
+        return held_out, report_on(judge, held_out)
+    takes = [loud_take(data, "held-out", index) for index in range(data.held_out_clips)]
+    held_out = [take.record for take in takes]
+    return held_out, report_on(judge, held_out, [take.audio for take in takes], data.sample_rate_hz)
+
+
+def report_text(report: dict) -> str:
+    """The report's main figures as a Markdown table."""
+    rows = {
+        "clips": str(report["clips"]),
+        "clips with a score": f"{report['coverage']:.0%}",
+        "samples that the measurement contradicts": f"{report['samples_contradicted']:.1%}",
+        "samples unparsable": f"{report['samples_unparsable']:.1%}",
+    }
+    for name in ("score", "sound", "naturalness"):
+        if found := report.get(name):
+            low, high = found["interval"]
+            rows[f"{name}: Pearson with the label"] = f"{found['pearson']:.2f} [{low:.2f}, {high:.2f}]"
+    lines = ["| measure | value |", "|---|---|", *(f"| {name} | {value} |" for name, value in rows.items())]
+    return "### Evidence, judgement and score of held-out clips\n\n" + "\n".join(lines) + "\n"
 
 
 def report_on(

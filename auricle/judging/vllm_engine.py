@@ -32,6 +32,8 @@ ENVIRONMENT = {
     "VLLM_CPU_OMP_THREADS_BIND": "nobind",
     "VLLM_NO_USAGE_STATS": "1",
     "VLLM_LOGGING_LEVEL": "ERROR",
+    # Standard output is for what a command prints, such as a report in JSON.
+    "VLLM_LOGGING_STREAM": "ext://sys.stderr",
     # Of compiled grammars. A clip's own (gsrm) is of no use after its answers, and vLLM would keep half a gigabyte of them.
     "VLLM_XGRAMMAR_CACHE_MB": "32",
 }

@@ -48,6 +48,13 @@ def test_an_answer_is_read_as_it_was_written(answer):
     assert parse_answer(f"\n {text} \n", _form(answer)) == answer
 
 
+@given(SECTION, SECTION)
+def test_a_claim_that_is_made_twice_is_one_piece_of_evidence(context, issue):
+    claims = Answer(2.0, 3, 2, 7, context, (), issue, issue).claims
+    assert len(claims) == len(set(claims))
+    assert set(claims) == {*context, *issue}
+
+
 @given(st.lists(CLAIMS, max_size=6, unique=True), st.integers(0, 200), st.integers(0, 3))
 def test_a_grounded_grammar_has_the_answers_that_say_nothing_else(claims, vowels, place):
     pattern = re.compile(grounded_grammar(claims[1:], vowels))
