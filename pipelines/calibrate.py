@@ -19,7 +19,8 @@ from auricle.errors import ConfigError
 from auricle.gsrm.heard import prepare_heard
 from auricle.gsrm.judge import SHIPPED as GSRM
 from auricle.gsrm.method import load_method
-from auricle.gsrm.report import held_out_report as evidence_report
+from auricle.gsrm.report import held_out_clips
+from auricle.gsrm.report import report_on as report_on_evidence
 from auricle.gsrm.report import report_text as evidence_text
 from auricle.listeners.aspects import agreement_with_labels, agreement_with_ratings, aspects_text, save_aspects
 from auricle.listeners.calibration import CalibrateConfig, CourseName
@@ -107,11 +108,12 @@ def _report_evidence(config: CalibrateConfig, checkpoint: Path, console: Console
     data = config.data.model_copy(update={"held_out_clips": min(EVIDENCE_CLIPS, config.data.held_out_clips)})
     console.print(f"asking for evidence and scores of {data.held_out_clips} held-out clips ...")
     judge = GsrmJudge(GsrmOptions(model=str(checkpoint), samples=EVIDENCE_SAMPLES, way="listen"))
-    _, report = evidence_report(judge, data, config.cache, processes=config.processes)
+    held_out, sounds = held_out_clips(judge, data, config.cache, processes=config.processes)
+    grounded, free = (report_on_evidence(one, held_out, sounds, data.sample_rate_hz) for one in (judge, judge.free()))
     judge.close()
     config.output.mkdir(parents=True, exist_ok=True)
-    (config.output / "evidence.json").write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")
-    Console().print(Markdown(evidence_text(report)))
+    (config.output / "evidence.json").write_text(json.dumps({"grounded": grounded, "free": free}, indent=1) + "\n", encoding="utf-8")
+    Console().print(Markdown(evidence_text(grounded, free)))
     console.print(f"report: {config.output / 'evidence.json'}")
 
 

@@ -5,13 +5,14 @@
                 +-------------------|--> audio LLM (listens) -------------+                          ^
                                     +----------------------------------------------------------------+
 
-`way = "read"`: a text LLM in vLLM sees the features. `way = "listen"`: an audio LLM hears the clip and is shown nothing; its evidence is
-checked against the same features. Either is our own checkpoint (a folder with gsrm.json), or any model of a hub, which is told how to
-answer.
+`way = "read"`: a text LLM in vLLM sees the features. `way = "listen"`: an audio LLM hears the clip and is shown nothing. The evidence of
+both is checked against the features, or chosen from them (`grounded`). Either is our own checkpoint (a folder with gsrm.json), or any model
+of a hub, which is told how to answer.
 """
 
 import hashlib
 from collections.abc import Sequence
+from copy import copy
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -42,6 +43,8 @@ if TYPE_CHECKING:
 SHIPPED = Path(__file__).resolve().parent.parent / "assets" / "gsrm"
 """Our own small reader, trained by `python -m auricle.gsrm.train`."""
 LONGEST_ANSWER_TOKENS = 320
+DECODING = 2
+"""Raised where the same options lead to other answers, so that kept verdicts are not taken for new ones."""
 
 
 class GsrmOptions(Config):
@@ -67,9 +70,9 @@ class GsrmOptions(Config):
     constrained: bool = True
     """Whether decoding is held to the grammar of answers."""
     grounded: bool = True
-    """Whether a model that reads can claim only what stands in the features that it is given: each clip has a grammar of its own then. Else
-    it can claim anything, and what the measurement contradicts does not count. Needs `constrained`. True evidence says nothing of what
-    the model makes of it: an untrained one quotes as well, and scores by chance. What scores are worth is what the self-check asks."""
+    """Whether a model can claim only what was measured of the clip, be it read or heard: each clip has a grammar of its own then. Else it
+    can claim anything, and what the measurement contradicts does not count. Needs `constrained`. True evidence says nothing of what the
+    model makes of it: an untrained one quotes as well, and scores by chance. What scores are worth is what the self-check asks."""
     window_s: NonNegativeFloat = 0.0
     """Longest stretch judged at once, in seconds; 0: what the method says."""
     aligner: str = ""
@@ -83,8 +86,8 @@ class GsrmOptions(Config):
 
     @model_validator(mode="after")
     def _can_be_grounded(self) -> Self:
-        if "grounded" in self.model_fields_set and self.grounded and not (self.constrained and self.way == "read"):
-            raise ValueError("grounded = true needs constrained = true and way = 'read': only features that are read can be quoted")
+        if "grounded" in self.model_fields_set and self.grounded and not self.constrained:
+            raise ValueError("grounded = true needs constrained = true: it is the grammar that holds answers to what was measured")
         return self
 
 
@@ -118,7 +121,9 @@ class GsrmJudge(Judge):
     def identity(self) -> Identity:  # type: ignore[override]
         """See `Judge.identity`."""
         asked = self.options.model_dump(mode="json", exclude={"model", "revision", "engine"})
-        return Identity(content_hash([asked, self.method.model_dump(mode="json")]), model_hash(self._folder, self.options.revision))
+        return Identity(
+            content_hash([asked, self.method.model_dump(mode="json"), DECODING]), model_hash(self._folder, self.options.revision)
+        )
 
     def judge(self, clips: Sequence[JudgeClip]) -> list[Verdict]:
         """See `Judge.judge`. All samples of all windows of all clips are one batch."""
@@ -151,6 +156,13 @@ class GsrmJudge(Judge):
     def verdict(self, findings: Findings, texts: Sequence[str]) -> Verdict:
         """What the samples of one window come to."""
         return verdict_of(texts, self.method.form, findings, self.options.check, self.options.least_share)
+
+    def free(self) -> "GsrmJudge":
+        """This judge, in the same engine, with `grounded = false`."""
+        other = copy(self)
+        other.options = self.options.model_copy(update={"grounded": False})
+        other.__dict__.pop("identity", None)
+        return other
 
     def close(self) -> None:
         """Free the engine."""
@@ -191,8 +203,8 @@ class GsrmJudge(Judge):
 
 
 def decoding_grammar(findings: Findings, method: Method, options: GsrmOptions) -> str:
-    """What answers about these findings are held to: any claims, or only those that stand in what is read."""
-    if not (options.grounded and options.way == "read" and method.form == "evidence"):
+    """What answers about these findings are held to: any claims, or only those that were measured."""
+    if not (options.grounded and method.form == "evidence"):
         return grammar(method.form)
     claims = true_claims(findings, pitch=method.pitch, measures=method.norms.measures)
     return grounded_grammar([claim for each in claims for claim in each], findings.vowels)

@@ -15,7 +15,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Float, Float32
 
 from auricle.errors import CheckpointError, told_in_a_line
 from auricle.gsrm.corpus import records
@@ -48,11 +48,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--clips", type=int, default=0, help="training clips for the regression beside it (default: 0, leave it out)")
     parser.add_argument("--samples", type=int, default=16, help="answers drawn of each clip, K (default: 16)")
     parser.add_argument("--way", choices=("read", "listen"), default="read", help="whether it reads features (default) or hears the clips")
-    parser.add_argument("--free", action="store_true", help="let a reader claim what it likes: how often is it contradicted then?")
+    parser.add_argument("--free", action="store_true", help="let it claim what it likes: how often is it contradicted then?")
     parser.add_argument("--processes", type=int, default=2, help="processes that make records (default: 2)")
     arguments = parser.parse_args(argv)
-    if arguments.free and arguments.way != "read":
-        parser.error("--free is for --way read: a listener claims what it likes in any case")
     if not (arguments.checkpoint / FILE).is_file():
         raise CheckpointError(
             f"{arguments.checkpoint}: no {FILE} there; `python -m auricle.gsrm.train` or `auricle calibrate` makes a judge"
@@ -60,9 +58,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     data = DatasetConfig(
         speech=tuple(arguments.speech), noise=tuple(arguments.noise), clips=arguments.clips, held_out_clips=arguments.held_out
     )
-    free = {"grounded": False} if arguments.free else {}
-    judge = GsrmJudge(GsrmOptions(model=str(arguments.checkpoint), samples=arguments.samples, way=arguments.way, **free))
-    held_out, report = held_out_report(judge, data, arguments.cache, processes=arguments.processes)
+    judge = GsrmJudge(GsrmOptions(model=str(arguments.checkpoint), samples=arguments.samples, way=arguments.way))
+    held_out, sounds = held_out_clips(judge, data, arguments.cache, processes=arguments.processes)
+    report = report_on(judge.free() if arguments.free else judge, held_out, sounds, data.sample_rate_hz)
     judge.close()
     if arguments.clips:
         learned = records(data, "train", arguments.cache, processes=arguments.processes)
@@ -73,29 +71,27 @@ def main(argv: Sequence[str] | None = None) -> int:
     return 0
 
 
-def held_out_report(judge: GsrmJudge, data: DatasetConfig, cache: Path, *, processes: int) -> tuple[list[Record], dict]:
-    """The `data.held_out_clips` that are held out, read from the cache or made (where a judge listens: always made), and all figures."""
+def held_out_clips(
+    judge: GsrmJudge, data: DatasetConfig, cache: Path, *, processes: int
+) -> tuple[list[Record], list[Float32[np.ndarray, " samples"]] | None]:
+    """The records of `data.held_out_clips`, read from the cache or made there; for a judge that listens made anew, with their sounds."""
     if judge.options.way == "read":
-        held_out = records(data, "held-out", cache, processes=processes)
-        return held_out, report_on(judge, held_out)
+        return records(data, "held-out", cache, processes=processes), None
     takes = [loud_take(data, "held-out", index) for index in range(data.held_out_clips)]
-    held_out = [take.record for take in takes]
-    return held_out, report_on(judge, held_out, [take.audio for take in takes], data.sample_rate_hz)
+    return [take.record for take in takes], [take.audio for take in takes]
 
 
-def report_text(report: dict) -> str:
-    """The report's main figures as a Markdown table."""
+def report_text(grounded: dict, free: dict) -> str:
+    """The main figures of the same judge, held to what was measured and free, as a Markdown table."""
     rows = {
-        "clips": str(report["clips"]),
-        "clips with a score": f"{report['coverage']:.0%}",
-        "samples that the measurement contradicts": f"{report['samples_contradicted']:.1%}",
-        "samples unparsable": f"{report['samples_unparsable']:.1%}",
+        "samples that the measurement contradicts": [f"{report['samples_contradicted']:.1%}" for report in (grounded, free)],
+        "samples unparsable": [f"{report['samples_unparsable']:.1%}" for report in (grounded, free)],
+        "clips with a score": [f"{report['coverage']:.0%}" for report in (grounded, free)],
     }
     for name in ("score", "sound", "naturalness"):
-        if found := report.get(name):
-            low, high = found["interval"]
-            rows[f"{name}: Pearson with the label"] = f"{found['pearson']:.2f} [{low:.2f}, {high:.2f}]"
-    lines = ["| measure | value |", "|---|---|", *(f"| {name} | {value} |" for name, value in rows.items())]
+        rows[f"{name}: Pearson with the label"] = [_told(report.get(name)) for report in (grounded, free)]
+    lines = [f"| {grounded['clips']} clips | held to what was measured | free |", "|---|---|---|"]
+    lines += [f"| {name} | {' | '.join(values)} |" for name, values in rows.items()]
     return "### Evidence, judgement and score of held-out clips\n\n" + "\n".join(lines) + "\n"
 
 
@@ -168,6 +164,10 @@ def _agreement(scores: Sequence[float], labels: Sequence[float]) -> dict[str, fl
         "spearman": round(spearman(scores, labels), 3),
         "mae": round(mean_absolute_error(scores, labels), 3),
     }
+
+
+def _told(agreement: dict | None) -> str:
+    return f"{agreement['pearson']:.2f} [{agreement['interval'][0]:.2f}, {agreement['interval'][1]:.2f}]" if agreement else "-"
 
 
 def _share(samples: Sequence[object], reason: str) -> float:

@@ -143,7 +143,11 @@ def test_a_listener_that_was_not_taught_to_reason_is_contradicted(norms, tmp_pat
         pytest.skip("no shipped listener")
     Method(norms=norms).save(tmp_path)
     judge = GsrmJudge(GsrmOptions(model=str(LISTENER), method=str(tmp_path), way="listen", samples=2, engine=SMALL))
-    verdict = judge.judge([_clip()])[0]
+    verdict = judge.free().judge([_clip()])[0]
+    held = judge.judge([_clip()])[0]
     judge.close()
+    # Held to what was measured it has a score, by chance.
+    assert isinstance(held, Scored)
+    assert held.dimensions["contradicted"] == 0
     assert isinstance(verdict, Failed)
     assert verdict.reason == "contradicts_evidence"
