@@ -5,6 +5,7 @@ transformers and in vLLM -> the report on speakers and noises that training neve
 """
 
 import argparse
+import importlib.util
 import json
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -15,11 +16,12 @@ from rich.markdown import Markdown
 from rich.progress import TaskID
 
 from actors.cluster import cluster
-from auricle.errors import ConfigError
+from auricle.errors import AuricleError, CheckpointError, ConfigError, EnvironmentSetupError, JudgeError
 from auricle.gsrm.heard import prepare_heard
 from auricle.gsrm.judge import SHIPPED as GSRM
-from auricle.gsrm.method import load_method
-from auricle.gsrm.report import held_out_clips
+from auricle.gsrm.judge import GsrmJudge, GsrmOptions
+from auricle.gsrm.method import FILE, Method, load_method
+from auricle.gsrm.report import heard_clips
 from auricle.gsrm.report import report_on as report_on_evidence
 from auricle.gsrm.report import report_text as evidence_text
 from auricle.listeners.aspects import agreement_with_labels, agreement_with_ratings, aspects_text, save_aspects
@@ -66,32 +68,32 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _calibrate(arguments: argparse.Namespace, settings: Settings) -> None:
     config = _resolved(arguments, settings.calibrate)
     console = Console(stderr=True)
-    # A checkpoint that is only reported on is asked for all that listeners are asked, unless --tasks says what.
-    reported = "calibration" in config.courses or bool(arguments.report_only and not arguments.tasks)
-    held_out = read_set(_clips(config, "held-out", console)) if reported or "dimensions" in config.courses else None
-    if arguments.report_only:
-        listener = load_listener(arguments.report_only)
-    else:
-        listener = _trained(settings.model_copy(update={"calibrate": config}), console)
-    if reported:
-        assert held_out
-        _report(config, listener, held_out, console)
-    else:
-        told = ", ".join(config.courses)
-        console.print(f"no report on scores, words and spans: the course calibration teaches them, and what was taught is {told}")
-    if "dimensions" in config.courses:
-        assert held_out
+    taught = {name for name, weight in config.courses.items() if weight}
+    only = arguments.report_only
+    evidence = (only / FILE).is_file() if only else "evidence" in taught
+    if only and "evidence" in taught and not evidence:
+        raise CheckpointError(f"{only}: no {FILE} there, so that it was not taught evidence; leave that out of --tasks")
+    if evidence and importlib.util.find_spec("vllm") is None:  # hours before it is needed
+        raise EnvironmentSetupError("the report on the course evidence needs vLLM, which is not installed: auricle[cpu] or auricle[gpu]")
+    # One that was taught nothing but evidence gives no scores of the other kind: there is nothing to correlate.
+    scored = taught != {"evidence"}
+    held_out = read_set(_clips(config, "held-out", console)) if scored else None
+    listener = load_listener(only) if only else _trained(settings.model_copy(update={"calibrate": config}), console)
+    if evidence:
+        _report_evidence(config, only or config.output / LISTENER, console)
+    if held_out is None:
+        return
+    _report(config, listener, held_out, console)
+    if "dimensions" in taught:
         tables = {"clips damaged in known ways": agreement_with_labels(listener, held_out)}
         if config.rated:
             tables["rated by people"] = agreement_with_ratings(listener, rated_clips(config.rated, "held-out", config.data.seed))
         save_aspects(tables, config.output)
         Console().print(Markdown(aspects_text(tables)))
-    if "evidence" in config.courses:
-        _report_evidence(config, arguments.report_only or config.output / LISTENER, console)
 
 
 def _report(config: CalibrateConfig, listener: Listener, held_out: ClipSet, console: Console) -> None:
-    """What the course `calibration` teaches."""
+    """Scores, words and spans, and how it is fooled."""
     console.print("measuring on held-out speakers and noises ...")
     data = config.data
     sources = find_sources("held-out", data.speech, data.noise, synthetic_share=data.synthetic_share, seed=data.seed)
@@ -102,15 +104,20 @@ def _report(config: CalibrateConfig, listener: Listener, held_out: ClipSet, cons
 
 
 def _report_evidence(config: CalibrateConfig, checkpoint: Path, console: Console) -> None:
-    """What the course `evidence` teaches, as the judge `gsrm` asks for it: in vLLM, the evidence checked against the measurement."""
-    from auricle.gsrm.judge import GsrmJudge, GsrmOptions
-
+    """Evidence and scores as the judge `gsrm` asks for them: in vLLM, held to what was measured of a clip, and free of that."""
     data = config.data.model_copy(update={"held_out_clips": min(EVIDENCE_CLIPS, config.data.held_out_clips)})
     console.print(f"asking for evidence and scores of {data.held_out_clips} held-out clips ...")
-    judge = GsrmJudge(GsrmOptions(model=str(checkpoint), samples=EVIDENCE_SAMPLES, way="listen"))
-    held_out, sounds = held_out_clips(judge, data, config.cache, processes=config.processes)
-    grounded, free = (report_on_evidence(one, held_out, sounds, data.sample_rate_hz) for one in (judge, judge.free()))
-    judge.close()
+    held_out, sounds = heard_clips(data, processes=config.processes)
+    try:
+        judge = GsrmJudge(GsrmOptions(model=str(checkpoint), samples=EVIDENCE_SAMPLES, way="listen", engine=config.engine))
+    except AuricleError as error:
+        raise JudgeError(
+            f"{error}\n{checkpoint} is trained and saved; set calibrate.engine, and report on it alone with --report-only {checkpoint}"
+        ) from error
+    try:
+        grounded, free = (report_on_evidence(one, held_out, sounds, data.sample_rate_hz) for one in (judge, judge.free()))
+    finally:
+        judge.close()
     config.output.mkdir(parents=True, exist_ok=True)
     (config.output / "evidence.json").write_text(json.dumps({"grounded": grounded, "free": free}, indent=1) + "\n", encoding="utf-8")
     Console().print(Markdown(evidence_text(grounded, free)))
@@ -170,7 +177,7 @@ def _more_sets(config: CalibrateConfig, console: Console) -> list[Path]:
         if config.courses.get("evidence"):
             task = progress.add_task("clips with evidence", total=config.data.clips)
             shown, processes = _shown(progress, task), config.processes
-            sets.append(prepare_heard(config.data, "train", load_method(GSRM), config.cache, processes=processes, progress=shown))
+            sets.append(prepare_heard(config.data, "train", _method(config), config.cache, processes=processes, progress=shown))
         if config.enhanced.scenes is not None:
             task = progress.add_task("enhanced clips", total=config.enhanced.clips)
             sets.append(prepare_enhanced(config.enhanced, config.data, config.cache, progress=_shown(progress, task)))
@@ -181,14 +188,20 @@ def _more_sets(config: CalibrateConfig, console: Console) -> list[Path]:
     return sets
 
 
+def _method(config: CalibrateConfig) -> Method:
+    """How clips are measured, in windows as long as the clips that the listener learns from."""
+    return load_method(GSRM).model_copy(update={"window_s": config.data.clip_s})
+
+
 def _shown(progress: Progress, task: TaskID) -> Callable[[int, int], None]:
     return lambda done, total: progress.update(task, completed=done, total=total)
 
 
 def _trained(settings: Settings, console: Console) -> Listener:
     config = settings.calibrate
+    taught = {name for name, weight in config.courses.items() if weight}
     # Evidence has clips of its own, whose prosody is spoilt too.
-    damaged = [_clips(config, "train", console)] if config.data.clips and set(config.courses) != {"evidence"} else []
+    damaged = [_clips(config, "train", console)] if config.data.clips and taught != {"evidence"} else []
     sets = [*damaged, *_more_sets(config, console)]
     run = CalibrateRun(config, settings.learner_pool)
     settings = settings.model_copy(
@@ -201,7 +214,7 @@ def _trained(settings: Settings, console: Console) -> Listener:
         tracker.log_settings(settings)
         listener = run.train(sets, tracker, console)
     if config.courses.get("evidence"):
-        load_method(GSRM).save(run.path / LISTENER)  # what its evidence is checked by
+        _method(config).save(run.path / LISTENER)  # what its evidence is checked by
     console.print(f"listener: {run.path / LISTENER}", highlight=False)
     return listener
 

@@ -15,7 +15,6 @@ from typing import NoReturn
 
 from auricle.config import build, merge, parse_assignments, read_toml, to_toml
 from auricle.errors import AuricleError, ConfigError
-from auricle.judging.placement import check_judges
 from pipelines.deadlines import check_deadlines
 from pipelines.settings import Settings
 
@@ -36,7 +35,7 @@ def verb_parser(verb: str, description: str, examples: Sequence[str]) -> argpars
     group.add_argument(
         "--set", dest="assignments", action="append", default=[], metavar="A.B=VALUE", help="override one key; may be repeated"
     )
-    group.add_argument("--dry-run", action="store_true", help="check the configuration, print it as TOML and stop")
+    group.add_argument("--dry-run", action="store_true", help="print the resolved configuration as TOML and stop")
     return parser
 
 
@@ -60,9 +59,14 @@ def load_settings(preset: str, assignments: Sequence[str] = (), *, base: dict | 
 
 
 def run_verb(
-    parser: argparse.ArgumentParser, story: Callable[[argparse.Namespace, Settings], int | None], argv: Sequence[str] | None
+    parser: argparse.ArgumentParser,
+    story: Callable[[argparse.Namespace, Settings], int | None],
+    argv: Sequence[str] | None,
+    *,
+    check: Callable[[Settings], object] | None = None,
 ) -> int:
-    """Parse, resolve the settings, and tell the story. Auricle's own errors become one line and exit status 1."""
+    """Parse, resolve the settings, and tell the story. Auricle's own errors become one line and exit status 1. check: what the story asks
+    of the settings before anything starts, for `--dry-run` to ask, too."""
     arguments = parser.parse_args(argv)
     try:
         settings = load_settings(arguments.preset, arguments.assignments)
@@ -71,8 +75,10 @@ def run_verb(
             check_deadlines(settings)
         if arguments.dry_run:
             settings = _settings_of(resumed, arguments.assignments) if resumed else settings
-            if not settings.panel.app:  # the judges of a panel that is up are its own affair
-                check_judges(settings.panel)
+            if resumed:
+                check_deadlines(settings)
+            if check:
+                check(settings)
             sys.stdout.write(to_toml(settings))
             return EXIT_OK
         return story(arguments, settings) or EXIT_OK

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from auricle.errors import PoolError
+from auricle.judging.placement import check_judges
 from pipelines.command import EXIT_ERROR, EXIT_INTERRUPTED, EXIT_OK, leave, run_verb, verb_parser
 from pipelines.settings import Settings
 
@@ -39,14 +40,13 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Entry point; 0 when all steps were made, 1 on an error or a spent failure budget, 3 when the guard stopped it, 130 after Ctrl-C."""
     parser = verb_parser("finetune", "Fine-tune a pretrained enhancer by reinforcement learning, rewarded by judges that listen.", EXAMPLES)
     parser.add_argument("--resume", metavar="RUN", help="go on with the run in this folder, or at this URI, from its last checkpoint")
-    return run_verb(parser, story, argv)
+    return run_verb(parser, story, argv, check=check_panel)
 
 
 def story(arguments: argparse.Namespace, settings: Settings) -> int:
     """The job from beginning to end. Ray and DeepSpeed are imported only now: `--help` and `--dry-run` do not need them."""
     from auricle.enhancers.assets import default_enhancer
     from auricle.enhancers.checkpoint import load_enhancer
-    from auricle.judging.placement import check_judges
     from auricle.scenes.choice import spread_choice
     from pipelines.finetune_scenes import find_scenes
     from pipelines.run_folder import RunFolder
@@ -59,8 +59,7 @@ def story(arguments: argparse.Namespace, settings: Settings) -> int:
             run, settings = RunFolder.resume(arguments.resume, arguments.assignments, stack)
         else:
             run = None
-        if not settings.panel.app:  # the judges of a panel that is up are its own affair
-            check_judges(settings.panel)
+        check_panel(settings)
         scenes = find_scenes(settings, load_enhancer(settings.finetune.enhancer or default_enhancer()))
         run = run or RunFolder.create(settings, stack)
         run.keep_scenes([scene.scene_id for scene in scenes.train])
@@ -69,6 +68,12 @@ def story(arguments: argparse.Namespace, settings: Settings) -> int:
         outcome = finetune(settings, run, scenes)
     print(outcome.sentence)
     return outcome.exit_status
+
+
+def check_panel(settings: Settings) -> None:
+    """The judges' options and GPUs. Those of a panel that is up already are its own affair."""
+    if not settings.panel.app:
+        check_judges(settings.panel)
 
 
 def nothing_to_do(arguments: argparse.Namespace) -> str:

@@ -54,10 +54,11 @@ def test_training_goes_on_from_the_shipped_listener_with_aspects_and_tasks(tmp_p
 def test_a_listener_taught_evidence_alone_is_asked_for_evidence(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     ray.shutdown()  # the verb starts its own; the session's comes back with its next user
     places = ["--set", f"calibrate.output={tmp_path / 'run'}", "--set", f"calibrate.cache={tmp_path / 'cache'}"]
-    assert main([*SMALL, *places, "--set", f"calibrate.start={default_listener()}", "--tasks", "evidence"]) == 0
-    told = capsys.readouterr()
-    assert "no report on scores, words and spans" in " ".join(told.err.split())
-    assert "samples that the measurement contradicts" in told.out
+    # A course of weight 0 is not taught, and not asked for: of scores there would be none, which is an error where they were taught.
+    taught = ["--set", f"calibrate.start={default_listener()}", "--set", "calibrate.courses={evidence=1.0, calibration=0.0}"]
+    assert main([*SMALL, *places, *taught]) == 0
+    assert "samples that the measurement contradicts" in capsys.readouterr().out
+    assert not (tmp_path / "run" / "report.md").exists()
     report = json.loads((tmp_path / "run" / "evidence.json").read_text(encoding="utf-8"))
     assert report["grounded"]["clips"] == report["free"]["clips"] == 10
     assert report["grounded"]["coverage"] == 1.0
@@ -88,6 +89,8 @@ def test_what_cannot_work_is_said_in_one_line(tmp_path: Path, capsys: pytest.Cap
     assert "give rated clips" in capsys.readouterr().err
     assert main(["--set", "calibrate.data.clip_s=2.0"]) == 1
     assert "set them to the same values" in capsys.readouterr().err
+    assert main(["--report-only", str(default_listener()), "--tasks", "evidence"]) == 1
+    assert "was not taught evidence" in capsys.readouterr().err
     cache = tmp_path / "cache"
     places = ["--set", f"calibrate.cache={cache}", "--set", f"calibrate.enhanced.scenes={tmp_path / 'MISSING'}"]
     assert main([*SMALL, *places]) == 1

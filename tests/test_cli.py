@@ -68,6 +68,8 @@ def test_dry_run_checks_the_judges_options(capsys: pytest.CaptureFixture[str]) -
     assert error.count("\n") == 1
     assert "judge 'gsrm'" in error
     assert "did you mean 'samples'?" in error
+    # Verbs that ask no panel have nothing to say of it.
+    assert cli.main(["calibrate", "--dry-run", "--set", judges]) == 0
 
 
 def test_usage_lists_every_verb(capsys: pytest.CaptureFixture[str]) -> None:

@@ -9,6 +9,7 @@ import hashlib
 import json
 from collections.abc import Callable, Iterator
 from concurrent.futures import ProcessPoolExecutor
+from functools import partial
 from multiprocessing import get_context
 from pathlib import Path
 
@@ -59,6 +60,16 @@ def loud_take(config: DatasetConfig, part: Part, index: int) -> Take:
     take = make_take(part, sources_of(config, part), index, config.seed, config.clip_s)
     audio, reference = (normalise_loudness(sound, config.sample_rate_hz, LUFS) for sound in (take.audio, take.reference))
     return Take(take.record, audio, reference, take.labels)
+
+
+def loud_takes(config: DatasetConfig, part: Part, count: int, *, processes: int) -> Iterator[Take]:
+    """The first `count` of them, in order, made by several processes."""
+    one = partial(loud_take, config, part)
+    if processes <= 1 or count <= 1:
+        yield from map(one, range(count))
+        return
+    with ProcessPoolExecutor(processes, mp_context=get_context("spawn")) as pool:
+        yield from pool.map(one, range(count), chunksize=CHUNK)
 
 
 def _made(config: DatasetConfig, part: Part, method: Method, count: int, processes: int) -> Iterator[list[Row]]:

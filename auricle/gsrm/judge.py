@@ -42,7 +42,7 @@ if TYPE_CHECKING:
 
 SHIPPED = Path(__file__).resolve().parent.parent / "assets" / "gsrm"
 """Our own small reader, trained by `python -m auricle.gsrm.train`."""
-LONGEST_ANSWER_TOKENS = 320
+LONGEST_ANSWER_TOKENS = 400
 DECODING = 2
 """Raised where the same options lead to other answers, so that kept verdicts are not taken for new ones."""
 

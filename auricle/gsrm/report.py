@@ -21,7 +21,7 @@ from auricle.errors import CheckpointError, told_in_a_line
 from auricle.gsrm.corpus import records
 from auricle.gsrm.features import CLIP_MEASURES
 from auricle.gsrm.findings import PITCH_SUBJECTS, SUBJECT_WORDS, VOWEL_SUBJECTS, Findings, findings_of
-from auricle.gsrm.heard import loud_take
+from auricle.gsrm.heard import loud_takes
 from auricle.gsrm.judge import GsrmJudge, GsrmOptions
 from auricle.gsrm.lessons import Record
 from auricle.gsrm.method import FILE
@@ -58,8 +58,12 @@ def main(argv: Sequence[str] | None = None) -> int:
     data = DatasetConfig(
         speech=tuple(arguments.speech), noise=tuple(arguments.noise), clips=arguments.clips, held_out_clips=arguments.held_out
     )
+    sounds: list[Float32[np.ndarray, " samples"]] | None = None
+    if arguments.way == "listen":
+        held_out, sounds = heard_clips(data, processes=arguments.processes)
+    else:
+        held_out = records(data, "held-out", arguments.cache, processes=arguments.processes)
     judge = GsrmJudge(GsrmOptions(model=str(arguments.checkpoint), samples=arguments.samples, way=arguments.way))
-    held_out, sounds = held_out_clips(judge, data, arguments.cache, processes=arguments.processes)
     report = report_on(judge.free() if arguments.free else judge, held_out, sounds, data.sample_rate_hz)
     judge.close()
     if arguments.clips:
@@ -71,25 +75,22 @@ def main(argv: Sequence[str] | None = None) -> int:
     return 0
 
 
-def held_out_clips(
-    judge: GsrmJudge, data: DatasetConfig, cache: Path, *, processes: int
-) -> tuple[list[Record], list[Float32[np.ndarray, " samples"]] | None]:
-    """The records of `data.held_out_clips`, read from the cache or made there; for a judge that listens made anew, with their sounds."""
-    if judge.options.way == "read":
-        return records(data, "held-out", cache, processes=processes), None
-    takes = [loud_take(data, "held-out", index) for index in range(data.held_out_clips)]
+def heard_clips(data: DatasetConfig, *, processes: int) -> tuple[list[Record], list[Float32[np.ndarray, " samples"]]]:
+    """The records of `data.held_out_clips` and their sounds, for a judge that listens. They are made anew: only records are kept."""
+    takes = list(loud_takes(data, "held-out", data.held_out_clips, processes=processes))
     return [take.record for take in takes], [take.audio for take in takes]
 
 
 def report_text(grounded: dict, free: dict) -> str:
-    """The main figures of the same judge, held to what was measured and free, as a Markdown table."""
+    """The main figures of the same judge, held to what was measured and free, as a Markdown table. Agreement is over the clips that have
+    a score, which are told in brackets: two columns are not of the same clips where the numbers differ."""
     rows = {
         "samples that the measurement contradicts": [f"{report['samples_contradicted']:.1%}" for report in (grounded, free)],
         "samples unparsable": [f"{report['samples_unparsable']:.1%}" for report in (grounded, free)],
         "clips with a score": [f"{report['coverage']:.0%}" for report in (grounded, free)],
     }
     for name in ("score", "sound", "naturalness"):
-        rows[f"{name}: Pearson with the label"] = [_told(report.get(name)) for report in (grounded, free)]
+        rows[f"{name}: Pearson with the label"] = [_told(report, name) for report in (grounded, free)]
     lines = [f"| {grounded['clips']} clips | held to what was measured | free |", "|---|---|---|"]
     lines += [f"| {name} | {' | '.join(values)} |" for name, values in rows.items()]
     return "### Evidence, judgement and score of held-out clips\n\n" + "\n".join(lines) + "\n"
@@ -115,6 +116,7 @@ def report_on(
     spreads = [verdict.dimensions["spread"] for verdict, _ in kept]
     report: dict = {
         "clips": len(held_out),
+        "scored": len(kept),
         "coverage": len(kept) / len(held_out),
         "cpu_seconds": round(cpu_s, 1),
         "samples_contradicted": _share(samples, "contradicts_evidence"),
@@ -125,7 +127,7 @@ def report_on(
         return report
     report |= {
         "mean_spread": float(np.mean(spreads)),
-        "spread_with_error_spearman": spearman(spreads, np.abs(np.array(scores) - np.array(labels))),
+        "spread_with_error_spearman": _number(spearman(spreads, np.abs(np.array(scores) - np.array(labels)))),
         "score": _agreement(scores, labels),
     }
     for name in ("sound", "naturalness"):
@@ -156,18 +158,27 @@ def _columns(found: Findings, pitch: bool) -> Float[np.ndarray, " columns"]:
     return np.nan_to_num(np.array([*deciles, *bins, found.vowels / 10, found.speech_s]))
 
 
-def _agreement(scores: Sequence[float], labels: Sequence[float]) -> dict[str, float | list[float]]:
+def _agreement(scores: Sequence[float], labels: Sequence[float]) -> dict[str, float | list[float | None] | None]:
+    """None where there is no number, as of a correlation with one score for all; JSON has no NaN."""
     interval = statistic_interval(pearson, scores, labels)
     return {
-        "pearson": round(pearson(scores, labels), 3),
-        "interval": [round(interval.low, 3), round(interval.high, 3)],
-        "spearman": round(spearman(scores, labels), 3),
-        "mae": round(mean_absolute_error(scores, labels), 3),
+        "pearson": _number(pearson(scores, labels)),
+        "interval": [_number(interval.low), _number(interval.high)],
+        "spearman": _number(spearman(scores, labels)),
+        "mae": _number(mean_absolute_error(scores, labels)),
     }
 
 
-def _told(agreement: dict | None) -> str:
-    return f"{agreement['pearson']:.2f} [{agreement['interval'][0]:.2f}, {agreement['interval'][1]:.2f}]" if agreement else "-"
+def _number(value: float) -> float | None:
+    return round(value, 3) if np.isfinite(value) else None
+
+
+def _told(report: dict, name: str) -> str:
+    found = report.get(name)
+    if not found or found["pearson"] is None:
+        return "-"
+    low, high = found["interval"]
+    return f"{found['pearson']:.2f} [{low:.2f}, {high:.2f}] ({report['scored']} clips)"
 
 
 def _share(samples: Sequence[object], reason: str) -> float:

@@ -29,7 +29,7 @@ def verdict_of(texts: Sequence[str], form: Form, findings: Findings, check: Chec
     means.
 
     dimensions: spread (standard deviation of the scores), lower (mean minus spread), samples (how many count), contradicted and unparsed
-    (shares of all samples), claims (mean number of claims), and naturalness and sound, 1-5, where answers tell them.
+    (shares of all samples), claims (mean number of different claims), and naturalness and sound, 1-5, where answers tell them.
     """
     results = [judged(text, form, findings, check) for text in texts]
     answers = [result for result in results if isinstance(result, Answer)]

@@ -9,6 +9,7 @@ from typing import Any, Literal
 from pydantic import NonNegativeFloat, NonNegativeInt, PositiveInt
 
 from auricle.config import Config
+from auricle.judging.engine_options import EngineOptions
 from auricle.listeners.pairs_config import PairsConfig
 from auricle.scenes.scene import Split
 
@@ -49,7 +50,7 @@ class DatasetConfig(Config):
     first_clip: NonNegativeInt = 0
     """Number of the first clip to train on; clip k is the same in every set. From `clips` of another set on: clips like its own that it
     does not have, of the same speakers and noises."""
-    held_out_clips: int = 500
+    held_out_clips: PositiveInt = 500
     """Clips of speakers and noises that training never hears, for the report."""
     clip_s: float = 3.0
     """The listener's window in seconds; two clips in five are shorter, down to two thirds of it."""
@@ -162,3 +163,5 @@ class CalibrateConfig(Config):
     """Which questions that course asks."""
     trainable: TrainableConfig = TrainableConfig()
     training: TrainingConfig = TrainingConfig()
+    engine: EngineOptions = EngineOptions()
+    """The vLLM engine of the report on the course evidence."""

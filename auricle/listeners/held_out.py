@@ -65,7 +65,7 @@ def held_out_report(listener: Listener, clips: ClipSet) -> HeldOutReport:
     if np.isfinite(scores).sum() < MIN_ANSWERS:
         raise MetricError(
             f"the listener gave a score for {int(np.isfinite(scores).sum())} of {len(clips)} clips: there is nothing to report on yet; "
-            "train it longer (calibrate.training.steps)"
+            "train it longer (calibrate.training.steps), or, where it was taught something else, say what (--tasks)"
         )
     texts = {task: greedy_answers(listener, question(task), *inputs) for task in ("score", "describe", "artefact")}  # type: ignore[arg-type]
     digits = _values([parse_score(text) for text in texts["score"]])

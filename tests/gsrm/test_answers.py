@@ -67,12 +67,12 @@ def test_a_grounded_grammar_has_the_answers_that_say_nothing_else(claims, vowels
         assert not pattern.fullmatch(answer_text(replace(own, **{section: (stranger,)})))
 
 
-@pytest.mark.parametrize("pitch", [True, False])
+@pytest.mark.parametrize(("pitch", "way"), [(True, "read"), (False, "read"), (True, "listen")])
 @pytest.mark.parametrize("measures", [CLIP_MEASURES, CLIP_MEASURES[:10]])
-def test_a_clips_grammar_has_the_claims_that_stand_in_its_rendering_and_no_others(findings, norms, pitch, measures):
+def test_a_clips_grammar_has_the_claims_that_stand_in_its_rendering_and_no_others(findings, norms, pitch, way, measures):
     method = Method(norms=norms.model_copy(update={"measures": measures}), pitch=pitch, most_vowels=0)
     for found in findings[:20]:
-        pattern = re.compile(decoding_grammar(found, method, GsrmOptions()))
+        pattern = re.compile(decoding_grammar(found, method, GsrmOptions(way=way)))
         head, *lines = rendered(found, **method.shown).split("\n")
         quoted = [re.sub(r" \d$", "", part) for line in lines for part in line.split("; ") if not part.endswith(" none")]
         said = [

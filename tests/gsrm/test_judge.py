@@ -91,7 +91,10 @@ def test_a_reader_that_has_learned_nothing_is_contradicted_unless_it_is_held_to_
     method = Method(norms=norms)
     tokenizer = make_tokenizer(text for record in records for text in pair(record, method))
     save_judge(tmp_path, new_model(tokenizer, width=32, layers=1, heads=1, seed=0), tokenizer, method)
-    judge = GsrmJudge(GsrmOptions(model=str(tmp_path), samples=4, top_p=1.0, grounded=False, engine=SMALL))
+    judge = GsrmJudge(GsrmOptions(model=str(tmp_path), samples=4, top_p=1.0, engine=SMALL))
+    held = judge.identity
+    judge = judge.free()
+    assert judge.identity.prompt_hash != held.prompt_hash
     findings = judge._findings(judge._split(0, _clip())[0])
     texts = judge.answers([judge.reading(findings)], [0], [findings])
     verdicts = judge.judge([_clip(), _clip("short", seconds=0.2)])
