@@ -61,7 +61,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--tasks", nargs="+", choices=get_args(CourseName), metavar="TASK", help=_TASKS_HELP)
     parser.add_argument("--dimensions", action="store_true", help="teach scores of QualiSpeech's aspects too, and report on each")
     parser.add_argument("--ratings", type=Path, nargs="+", metavar="CSV", help="rated clips to learn from (short for calibrate.rated)")
-    parser.add_argument("--report-only", type=Path, metavar="CHECKPOINT", help="no training: the report on this listener")
+    parser.add_argument(
+        "--report-only", type=Path, metavar="CHECKPOINT", help="no training: the report on this listener, into calibrate.output"
+    )
     return run_verb(parser, _calibrate, argv)
 
 
@@ -72,7 +74,7 @@ def _calibrate(arguments: argparse.Namespace, settings: Settings) -> None:
     only = arguments.report_only
     evidence = (only / FILE).is_file() if only else "evidence" in taught
     if only and "evidence" in taught and not evidence:
-        raise CheckpointError(f"{only}: no {FILE} there, so that it was not taught evidence; leave that out of --tasks")
+        raise CheckpointError(f"{only}: no {FILE} there, so that it was not taught evidence; leave the course evidence out")
     if evidence and importlib.util.find_spec("vllm") is None:  # hours before it is needed
         raise EnvironmentSetupError("the report on the course evidence needs vLLM, which is not installed: auricle[cpu] or auricle[gpu]")
     # One that was taught nothing but evidence gives no scores of the other kind: there is nothing to correlate.
@@ -143,6 +145,8 @@ def _resolved(arguments: argparse.Namespace, config: CalibrateConfig) -> Calibra
     for folder in (*data.speech, *data.noise):
         if not folder.is_dir():
             raise ConfigError(f"{folder}: no such folder of recordings (calibrate.data)")
+    if config.start and not arguments.report_only and not (config.start / "config.json").is_file():
+        raise ConfigError(f"{config.start}: no listener there (no config.json); give the checkpoint's own folder (calibrate.start)")
     if config.enhanced.scenes is not None and not arguments.report_only:
         whole_scenes(config.enhanced)  # before the clips are made, which takes minutes
     network = config.listener

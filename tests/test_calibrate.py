@@ -91,6 +91,8 @@ def test_what_cannot_work_is_said_in_one_line(tmp_path: Path, capsys: pytest.Cap
     assert "set them to the same values" in capsys.readouterr().err
     assert main(["--report-only", str(default_listener()), "--tasks", "evidence"]) == 1
     assert "was not taught evidence" in capsys.readouterr().err
+    assert main(["--set", f"calibrate.start={tmp_path / 'none'}"]) == 1
+    assert "none: no listener there" in capsys.readouterr().err
     cache = tmp_path / "cache"
     places = ["--set", f"calibrate.cache={cache}", "--set", f"calibrate.enhanced.scenes={tmp_path / 'MISSING'}"]
     assert main([*SMALL, *places]) == 1

@@ -85,9 +85,13 @@ class GsrmOptions(Config):
     """The vLLM engine."""
 
     @model_validator(mode="after")
-    def _can_be_grounded(self) -> Self:
+    def _can_be_asked(self) -> Self:
         if "grounded" in self.model_fields_set and self.grounded and not self.constrained:
             raise ValueError("grounded = true needs constrained = true: it is the grammar that holds answers to what was measured")
+        if self.way == "listen" and not self.model:
+            raise ValueError(
+                "way = 'listen' needs a model that hears: the small reader of Auricle does not (auricle calibrate --tasks evidence)"
+            )
         return self
 
 
@@ -109,11 +113,18 @@ class GsrmJudge(Judge):
     def __init__(self, options: GsrmOptions) -> None:
         super().__init__(options)
         self._folder = options.model or str(SHIPPED)
+        if Path(self._folder).is_absolute() and not Path(self._folder).is_dir():
+            raise JudgeError(
+                f"gsrm: {self._folder}: no such folder; train a reader with `python -m auricle.gsrm.train`, or name a model of a hub"
+            )
         self._taught = (Path(self._folder) / FILE).is_file()
         if not options.model and not self._taught:
             raise JudgeError(f"gsrm: {SHIPPED} is not there; train one with `python -m auricle.gsrm.train` and name it in options.model")
         self.method = load_method(Path(options.method or (self._folder if self._taught else SHIPPED)))
         self._own = options.way == "listen" and is_own_listener(self._folder)
+        if self._own and not (self._taught or options.method):
+            # The grammar would have it answer all the same, by chance.
+            raise JudgeError(f"gsrm: {self._folder} was not taught evidence (no {FILE}); `auricle calibrate --tasks evidence` does that")
         self._aligner = _aligner(options.aligner)
         self._engine = start_engine(self._folder, options.revision, options.engine)
 

@@ -1,7 +1,7 @@
 """Measures a GSRM judge on held-out records: other speakers, voices and noises than it learned from.
 
     python -m auricle.gsrm.report runs/gsrm --speech ... --noise ...
-    python -m auricle.gsrm.report runs/reasons/listener --way listen --speech ... --noise ...
+    python -m auricle.gsrm.report runs/reasons/listener --speech ... --noise ...
 
 Agreement with the label, what was contradicted and why, what the spread is worth, whether the check can fail (the answers about one clip
 held against another's features), and direct regression of the same features (ridge, in closed form) as the baseline of the paper.
@@ -28,7 +28,7 @@ from auricle.gsrm.method import FILE
 from auricle.gsrm.rendering import LISTENING
 from auricle.gsrm.samples import judged
 from auricle.judging.verdict import Failed, Scored
-from auricle.judging.vllm_engine import answer_messages
+from auricle.judging.vllm_engine import answer_messages, is_own_listener
 from auricle.listeners.calibration import DatasetConfig
 from auricle.metrics.agreement import mean_absolute_error, pearson, spearman
 from auricle.metrics.intervals import statistic_interval
@@ -43,27 +43,30 @@ def main(argv: Sequence[str] | None = None) -> int:
     )
     parser.add_argument("--speech", type=Path, nargs="*", default=[], help="folders of clean speech, as in training")
     parser.add_argument("--noise", type=Path, nargs="*", default=[], help="folders of recorded noise, as in training")
-    parser.add_argument("--cache", type=Path, default=Path("corpus/gsrm"), help="where records are kept (default: corpus/gsrm)")
+    parser.add_argument(
+        "--cache", type=Path, default=Path("corpus/gsrm"), help="where records are kept, for a judge that reads (default: corpus/gsrm)"
+    )
     parser.add_argument("--held-out", type=int, default=200, help="held-out clips (default: 200)")
     parser.add_argument("--clips", type=int, default=0, help="training clips for the regression beside it (default: 0, leave it out)")
     parser.add_argument("--samples", type=int, default=16, help="answers drawn of each clip, K (default: 16)")
-    parser.add_argument("--way", choices=("read", "listen"), default="read", help="whether it reads features (default) or hears the clips")
+    parser.add_argument("--way", choices=("read", "listen"), help="whether it reads features or hears the clips (default: what it can)")
     parser.add_argument("--free", action="store_true", help="let it claim what it likes: how often is it contradicted then?")
     parser.add_argument("--processes", type=int, default=2, help="processes that make records (default: 2)")
     arguments = parser.parse_args(argv)
     if not (arguments.checkpoint / FILE).is_file():
-        raise CheckpointError(
-            f"{arguments.checkpoint}: no {FILE} there; `python -m auricle.gsrm.train` or `auricle calibrate` makes a judge"
-        )
+        inside = arguments.checkpoint / "listener"
+        cure = f"give {inside}" if (inside / FILE).is_file() else "`python -m auricle.gsrm.train` or `auricle calibrate` makes a judge"
+        raise CheckpointError(f"{arguments.checkpoint}: no {FILE} there; {cure}")
+    hears = arguments.way == "listen" or (not arguments.way and is_own_listener(str(arguments.checkpoint)))
     data = DatasetConfig(
         speech=tuple(arguments.speech), noise=tuple(arguments.noise), clips=arguments.clips, held_out_clips=arguments.held_out
     )
     sounds: list[Float32[np.ndarray, " samples"]] | None = None
-    if arguments.way == "listen":
+    if hears:
         held_out, sounds = heard_clips(data, processes=arguments.processes)
     else:
         held_out = records(data, "held-out", arguments.cache, processes=arguments.processes)
-    judge = GsrmJudge(GsrmOptions(model=str(arguments.checkpoint), samples=arguments.samples, way=arguments.way))
+    judge = GsrmJudge(GsrmOptions(model=str(arguments.checkpoint), samples=arguments.samples, way="listen" if hears else "read"))
     report = report_on(judge.free() if arguments.free else judge, held_out, sounds, data.sample_rate_hz)
     judge.close()
     if arguments.clips:

@@ -116,6 +116,8 @@ def _arguments(model: str, revision: str, options: EngineOptions, audios: int, o
         arguments["tensor_parallel_size"] = options.tensor_parallel
     else:
         arguments["kv_cache_memory_bytes"] = options.cache_mib << 20
+        # A seeded prompt that is cut in two asks its generator to go back, which a CPU's cannot: "CPU Generator does not use offset".
+        arguments["enable_chunked_prefill"] = False
     if not Path(model).is_dir():
         arguments["revision"] = revision
     return arguments | options.extra

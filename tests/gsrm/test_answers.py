@@ -72,7 +72,7 @@ def test_a_grounded_grammar_has_the_answers_that_say_nothing_else(claims, vowels
 def test_a_clips_grammar_has_the_claims_that_stand_in_its_rendering_and_no_others(findings, norms, pitch, way, measures):
     method = Method(norms=norms.model_copy(update={"measures": measures}), pitch=pitch, most_vowels=0)
     for found in findings[:20]:
-        pattern = re.compile(decoding_grammar(found, method, GsrmOptions(way=way)))
+        pattern = re.compile(decoding_grammar(found, method, GsrmOptions(way=way, model="one that hears or reads")))
         head, *lines = rendered(found, **method.shown).split("\n")
         quoted = [re.sub(r" \d$", "", part) for line in lines for part in line.split("; ") if not part.endswith(" none")]
         said = [
@@ -100,6 +100,8 @@ def test_what_cannot_be_grounded_says_so():
     GsrmOptions(constrained=False)
     with pytest.raises(ValidationError, match="grounded = true needs"):
         GsrmOptions(grounded=True, constrained=False)
+    with pytest.raises(ValidationError, match="needs a model that hears"):
+        GsrmOptions(way="listen")
 
 
 @given(st.text(), st.sampled_from(FORMS))

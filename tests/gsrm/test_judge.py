@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from auricle.errors import CheckpointError, ConfigError
+from auricle.errors import CheckpointError, ConfigError, JudgeError
 from auricle.gsrm.answers import check_answer, parse_answer
 from auricle.gsrm.evidence import CheckConfig
 from auricle.gsrm.judge import SHIPPED, GsrmJudge, GsrmOptions, Window, _seed
@@ -20,7 +20,8 @@ from auricle.judging.verdict import Failed, Scored
 from auricle.scenes.synth.voice import speak
 
 RATE_HZ = 16_000
-SMALL = EngineOptions(max_model_len=768, max_num_seqs=16, cache_mib=32)
+# Of 16 prompts fewer fit into one step than are drawn at once: none may be cut in two.
+SMALL = EngineOptions(max_model_len=512, max_num_seqs=16, max_num_batched_tokens=512, cache_mib=32)
 
 
 def _clip(name="clip", noise=0.0, seconds=3.0):
@@ -144,6 +145,10 @@ def test_a_listener_that_was_not_taught_to_reason_is_contradicted(norms, tmp_pat
 
     if not (LISTENER / "config.json").exists():
         pytest.skip("no shipped listener")
+    with pytest.raises(JudgeError, match="was not taught evidence"):
+        GsrmJudge(GsrmOptions(model=str(LISTENER), way="listen"))
+    with pytest.raises(JudgeError, match="no such folder"):
+        GsrmJudge(GsrmOptions(model=str(tmp_path / "none")))
     Method(norms=norms).save(tmp_path)
     judge = GsrmJudge(GsrmOptions(model=str(LISTENER), method=str(tmp_path), way="listen", samples=2, engine=SMALL))
     verdict = judge.free().judge([_clip()])[0]
