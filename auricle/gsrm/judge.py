@@ -142,7 +142,7 @@ class GsrmJudge(Judge):
         found = [self._findings(window) for window in windows]
         asked = [(window, part) for window, part in zip(windows, found, strict=True) if isinstance(part, Findings)]
         messages = [self._messages(window, part) for window, part in asked]
-        seeds = [_seed(window, each) for (window, _), each in zip(asked, messages, strict=True)]
+        seeds = [draw_seed(part, self.method) for _, part in asked]
         texts = iter(self.answers(messages, seeds, [part for _, part in asked]))
         parts: list[list[tuple[float, Verdict]]] = [[] for _ in clips]
         for window, part in zip(windows, found, strict=True):
@@ -221,14 +221,13 @@ def decoding_grammar(findings: Findings, method: Method, options: GsrmOptions) -
     return grounded_grammar([claim for each in claims for claim in each], findings.vowels)
 
 
-def _seed(window: Window, messages: Sequence[dict[str, Any]]) -> int:
-    """From what the model is given, so that it says the same of the same whenever it is asked: what is read, or the sound.
+def draw_seed(findings: Findings, method: Method) -> int:
+    """From what was measured, whether it is read or not, so that the same is said of the same whenever it is asked.
 
-    Where features are read, sounds that differ too little for them (another level, a last digit) get the same draws, and the same score.
+    Sounds that differ too little for it (another level, a last digit) get the same draws: one that listens would else tell them apart by
+    chance.
     """
-    given = messages[-1]["content"]
-    material = given.encode() if isinstance(given, str) else np.ascontiguousarray(window.audio).data
-    return int.from_bytes(hashlib.sha256(material).digest()[:4], "little")
+    return int.from_bytes(hashlib.sha256(rendered(findings, **method.shown).encode()).digest()[:4], "little")
 
 
 def _aligner(model: str) -> Aligner | None:

@@ -7,7 +7,9 @@ import torch
 from auricle.errors import CheckpointError, ConfigError, JudgeError
 from auricle.gsrm.answers import check_answer, parse_answer
 from auricle.gsrm.evidence import CheckConfig
-from auricle.gsrm.judge import SHIPPED, GsrmJudge, GsrmOptions, Window, _seed
+from auricle.gsrm.features import measure
+from auricle.gsrm.findings import findings_of
+from auricle.gsrm.judge import SHIPPED, GsrmJudge, GsrmOptions, draw_seed
 from auricle.gsrm.lessons import Record, record_from_line, record_line
 from auricle.gsrm.method import Method, load_method
 from auricle.gsrm.report import main
@@ -66,12 +68,10 @@ def test_training_lowers_the_loss_on_answers_alone(records, norms, tmp_path):
     assert load_method(tmp_path) == method
 
 
-def test_draws_go_by_what_is_read_or_else_by_the_sound():
-    quiet, loud = (Window(0, 0.0, gain * _clip().audio, RATE_HZ) for gain in (1.0, 2.0))
-    reading = [[{"role": "user", "content": text}] for text in ("noise low 2", "noise low 1")]
-    listening = [{"role": "user", "content": [{"type": "text", "text": "Listen."}]}]
-    assert _seed(quiet, reading[0]) == _seed(loud, reading[0]) != _seed(quiet, reading[1])
-    assert _seed(quiet, listening) == _seed(quiet, listening) != _seed(loud, listening)
+def test_draws_go_by_what_was_measured_and_not_by_the_level(norms):
+    clips = [gain * _clip().audio for gain in (1.0, 2.0)] + [_clip(noise=0.05).audio]
+    quiet, loud, noisy = (draw_seed(findings_of(measure(audio, RATE_HZ), norms), Method(norms=norms)) for audio in clips)
+    assert quiet == loud != noisy
 
 
 def test_options_are_strict_and_a_missing_checkpoint_says_how_to_make_one(tmp_path):
